@@ -1,0 +1,132 @@
+/* engine/store/store.h - the door of the store: models on disk in Ollama's layout.
+ *
+ * Names and digests are parsed into structs before they touch a path; only store.c builds
+ * paths, below a folder descriptor held since store_open. Functions may be called from any
+ * thread; each does its own file work. Readers never see half a model: blobs appear by
+ * rename after fsync, manifests after their blobs. */
+#ifndef CHASKI_STORE_H
+#define CHASKI_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "gguf/base.h"
+
+struct store;
+
+/* Open the folder `root`, making it and its sub-folders when needed. */
+struct store *store_open(const char *root, struct err *e);
+void store_close(struct store *s);
+/* What OLLAMA_MODELS and HOME say: the default root, in `out`. */
+int store_default_root(char *out, size_t cap, struct err *e);
+
+/* ---- names --------------------------------------------------------------------- */
+
+struct store_name { /* a valid name, each part NUL-terminated; host and namespace filled in */
+    char host[351], ns[81], model[81], tag[81];
+};
+/* White space around is trimmed, a last ":local" cut off, an optional scheme skipped.
+ * ERR_INPUT for anything that breaks the grammar; ERR_NOT_FOUND for cloud names. */
+int store_name_parse(const char *text, size_t n, struct store_name *out, struct err *e);
+/* "smol:latest": host and namespace left out where they are the defaults. */
+void store_name_short(const struct store_name *name, char *out, size_t cap);
+void store_name_full(const struct store_name *name, char *out, size_t cap);
+
+/* ---- digests ------------------------------------------------------------------- */
+
+struct digest {
+    uint8_t sha256[32];
+};
+/* "sha256:HEX" or "sha256-HEX", hex in either case. ERR_INPUT "invalid digest format". */
+int digest_parse(const char *text, size_t n, struct digest *out, struct err *e);
+enum { DIGEST_TEXT = 72 }; /* "sha256:" + 64 + NUL */
+void digest_text(const struct digest *d, char out[DIGEST_TEXT]);
+
+/* ---- blobs --------------------------------------------------------------------- */
+
+/* 1 = there (size in *size), 0 = not, -1 = error. */
+int store_blob_stat(struct store *s, const struct digest *d, uint64_t *size, struct err *e);
+/* An open read-only descriptor; the caller closes it. ERR_NOT_FOUND if it is not there. */
+int store_blob_open(struct store *s, const struct digest *d, struct err *e);
+
+struct store_upload; /* a blob being written: bytes are hashed as they come */
+struct store_upload *store_upload_begin(struct store *s, struct err *e);
+int store_upload_write(struct store_upload *u, const void *p, size_t n, struct err *e);
+/* Sync, check the digest, make it visible. `want` may be NULL (take what the bytes give);
+ * `got` may be NULL. A wrong digest is ERR_INPUT
+ * `digest mismatch, expected "sha256:..", got "sha256:.."` and leaves nothing behind.
+ * Frees u in every case. */
+int store_upload_commit(struct store_upload *u, const struct digest *want, struct digest *got,
+                        struct err *e);
+void store_upload_abort(struct store_upload *u); /* frees u */
+
+/* ---- models -------------------------------------------------------------------- */
+
+struct store_layer {
+    char media_type[128];
+    struct digest digest;
+    uint64_t size;
+    char from[448]; /* "" if absent */
+};
+struct store_model { /* a manifest and what hangs on it; free with store_model_free */
+    struct store_name name;      /* as stored */
+    char id[65];                 /* SHA-256 of the manifest file's bytes, hex */
+    int64_t modified_ns;         /* real time of the manifest file */
+    uint64_t size;               /* all layers and config, bytes */
+    struct store_layer *layers;  /* in order */
+    size_t n_layers;
+    struct digest config_digest;
+    json_t *config;              /* the config object, {} when there is none */
+    const struct store_layer *model_layer; /* the GGUF; NULL if none or not GGUF */
+    char *template_text;         /* Go template layer, or NULL */
+    char *system;                /* or NULL */
+    json_t *params;              /* object, {} when none */
+    json_t *messages;            /* array, [] when none */
+    json_t *licenses;            /* array of strings */
+};
+/* Names compare without case; ERR_NOT_FOUND `model 'SHORT' not found`. */
+int store_model_get(struct store *s, const struct store_name *name, struct store_model **out,
+                    struct err *e);
+void store_model_free(struct store_model *m);
+/* All readable models, newest first (whole seconds), ties by name. Broken ones are left out
+ * with a log line. Free each, then the array. */
+int store_model_list(struct store *s, struct store_model ***out, size_t *n, struct err *e);
+int store_model_delete(struct store *s, const struct store_name *name, struct err *e);
+
+/* ---- create -------------------------------------------------------------------- */
+
+struct store_create { /* a create request, parsed; strings may be NULL = not given */
+    struct store_name name;
+    const struct digest *files; /* GGUF blobs (parts of one model, in order of their names) */
+    size_t n_files;
+    const struct store_name *from; /* or NULL: an existing model whose layers are taken over */
+    const char *template_text, *system;
+    const json_t *params;   /* object or NULL; laid over the base's, key by key; typed already */
+    const json_t *messages; /* array or NULL */
+    const json_t *licenses; /* array of strings or NULL; added */
+};
+/* Progress lines as the API prints them ("using existing layer sha256:..", "writing manifest",
+ * "success"); called on the caller's thread. */
+typedef void (*store_status)(void *arg, const char *status);
+/* Reads and checks the GGUF headers; blocks on the disk: never call it on an event loop.
+ * Replaces an existing name atomically and removes blobs that no manifest names any more. */
+int store_model_create(struct store *s, const struct store_create *c, store_status status,
+                       void *arg, struct err *e);
+
+/* ---- Modelfiles ---------------------------------------------------------------- */
+
+struct modelfile_cmd { /* one command, in order; name in lower case */
+    char *name, *arg;  /* PARAMETER: name is the parameter's, is_parameter set */
+    bool is_parameter;
+};
+struct modelfile {
+    struct modelfile_cmd *cmds;
+    size_t n_cmds;
+};
+int modelfile_parse(const char *text, size_t n, struct modelfile *out, struct err *e);
+void modelfile_free(struct modelfile *m);
+/* Type a parameter value as the option's type says ("num_ctx" "4096" -> 4096), or the errors
+ * `unknown parameter 'x'`, `invalid int value [x]`. A new reference, or NULL. */
+json_t *modelfile_parameter(const char *name, const char *value, struct err *e);
+#endif
