@@ -1,0 +1,184 @@
+/* engine/engine.h - the door of the engine: models, sequences, sampling, scheduling.
+ *
+ * Two levels. The server's level: an `eng` owns the crew of threads and the loaded models;
+ * requests are submitted from any thread and answered through a sink, called on the model's
+ * own thread. The bench's level: one model, evaluated step by step by its caller.
+ * No input makes the process exit; errors are values. */
+#ifndef CHASKI_ENGINE_H
+#define CHASKI_ENGINE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "engine/store/store.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "gguf/base.h"
+
+/* ---- options of a request (spec/api.md, section 4) --------------------------------- */
+
+enum { OPT_MAX_STOPS = 64, OPT_STOP_BYTES = 1024 };
+
+struct eng_options {
+    int32_t num_ctx;     /* tokens; 0 = the server's default; capped by the model's trained length */
+    int32_t num_batch;   /* rows a step at most; 0 = automatic */
+    int32_t num_thread;  /* 0 = all of the crew */
+    int32_t num_keep;    /* default 4; negative = all of the prompt */
+    int32_t num_predict; /* default -1: ten times num_ctx */
+    int64_t seed;        /* -1 = draw one */
+    int32_t top_k;       /* default 40; <= 0 = off */
+    int32_t repeat_last_n; /* default 64; 0 = off, -1 = num_ctx */
+    float temperature, top_p, min_p, typical_p; /* 0.8, 0.9, 0, 1 */
+    float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0 */
+    char *stops[OPT_MAX_STOPS]; /* owned */
+    int n_stops;
+    json_t *warnings; /* array of strings: unknown keys; NULL when there are none; owned */
+};
+void eng_options_init(struct eng_options *o); /* the defaults */
+void eng_options_free(struct eng_options *o);
+/* Lay a JSON object of options over `o` (call with the model's params, then the request's).
+ * A wrong type is ERR_INPUT `option "num_ctx" must be of type integer`; unknown keys are named
+ * in warnings; a null value leaves what is below; `stop` replaces. */
+int eng_options_apply(struct eng_options *o, const json_t *obj, struct err *e);
+
+/* ---- what is in a model file, without loading it ------------------------------------- */
+
+struct eng_info { /* from the GGUF header; cached by digest; read-only, valid until eng_free */
+    char architecture[64];
+    uint64_t context_length, embedding_length, parameter_count, file_type;
+    const char *chat_template;  /* Jinja source, or NULL */
+    bool can_complete, can_embed, can_tools, can_think, can_insert;
+};
+
+/* ---- the server's level ----------------------------------------------------------------- */
+
+struct eng;
+struct eng_config {
+    struct store *store;     /* borrowed; outlives the engine */
+    const char *isa;         /* CHASKI_ISA, or NULL for the best of this CPU */
+    int n_threads;           /* 0 = by affinity mask and cgroup quota */
+    uint64_t memory_bytes;   /* budget; 0 = 90 % of what is available now */
+    int32_t default_ctx;     /* 0 = 4096 */
+    int n_parallel;          /* sequences at once on a model; 0 = automatic, at most 16 */
+    int max_loaded;          /* models; 0 = 3 */
+    int max_queue;           /* waiting requests a model; 0 = 512 */
+    int64_t keep_alive_ns;   /* default of the server; negative = for ever */
+    bool kv_f32;             /* KV cache in f32 instead of f16 */
+};
+struct eng *eng_new(const struct eng_config *cfg, struct err *e);
+/* Take no new requests (ERR_BUSY), let the running ones end until `deadline` (time_mono_ns),
+ * then cancel them; returns when all are answered. */
+void eng_drain(struct eng *g, int64_t deadline);
+void eng_free(struct eng *g); /* drains at once */
+
+int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_info **out,
+                   struct err *e);
+/* A new object {"model_info": {..}, "tensors": [..]} as /api/show prints them (arrays null
+ * unless verbose; sorted keys; no general.name, no chat template), or NULL. */
+json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e);
+
+enum eng_kind { ENG_LOAD, ENG_GENERATE };
+
+struct eng_request { /* pointers are borrowed during eng_submit; what is needed is copied */
+    enum eng_kind kind;
+    const struct store_model *model;
+    /* The prompt: exactly one of the two. */
+    const char *raw;           /* goes in as it is, special tokens parsed; n_raw bytes */
+    size_t n_raw;
+    const json_t *chat;        /* {"messages": [...], "tools": ..., ...}: rendered by the template.
+                                * messages already hold the model's MESSAGEs and system text */
+    const char *template_text; /* Go template that wins over the model's Jinja, or NULL */
+    bool continue_last;        /* the last message is the assistant's: no new turn is opened */
+    const tok_id *context;     /* put in front of the prompt (generate's `context`) */
+    size_t n_context;
+    const struct eng_options *options;
+    bool no_truncate, no_shift; /* "truncate": false, "shift": false */
+    bool want_context;         /* eng_stats.context is wanted */
+    bool has_keep_alive;
+    int64_t keep_alive_ns;     /* negative = for ever, 0 = unload when idle */
+};
+
+enum eng_done { ENG_STOP, ENG_LENGTH, ENG_LOADED };
+
+struct eng_stats { /* valid during sink.done only */
+    enum eng_done reason;
+    int64_t load_ns;          /* from submit until the model was there */
+    int32_t prompt_count;     /* tokens, after truncation, with BOS */
+    int32_t prompt_cached;    /* of these, from the cache */
+    int64_t prompt_ns;
+    int32_t eval_count;       /* sampled tokens, the end token included */
+    int64_t eval_ns;          /* > 0 when eval_count > 0 */
+    int32_t prompt_truncated; /* tokens dropped */
+    int32_t context_shifts;
+    bool seed_drawn;          /* the engine drew the seed below */
+    int64_t seed;
+    const tok_id *context;    /* prompt + answer, when want_context */
+    size_t n_context;
+    const json_t *warnings;   /* array or NULL */
+};
+
+struct eng_sink { /* called on an engine thread; must not block and must not call the engine,
+                   * but eng_job_cancel and eng_job_hold are fine. done or fail comes exactly
+                   * once and last. */
+    void *arg;
+    void (*piece)(void *arg, const char *text, size_t n); /* whole characters of UTF-8 */
+    void (*done)(void *arg, const struct eng_stats *stats);
+    void (*fail)(void *arg, const struct err *e);
+};
+
+struct eng_job; /* a submitted request: reference-counted, one reference is the caller's */
+/* Checks what can be checked, takes a place in the queue. ERR_BUSY: the queue is full. After 0
+ * the sink will be called, possibly before this returns. */
+int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink *sink,
+               struct eng_job **out, struct err *e);
+void eng_job_cancel(struct eng_job *j); /* any thread; the sink gets fail(ERR_CANCELLED) */
+/* A reader is too slow: take the sequence out of the batches (true), or go on (false). */
+void eng_job_hold(struct eng_job *j, bool hold);
+void eng_job_release(struct eng_job *j); /* the caller's reference */
+
+/* Render the prompt only (debug render, tests). `out` must be zeroed. */
+int eng_render(struct eng *g, const struct eng_request *r, struct buf *out, struct err *e);
+
+struct eng_loaded { /* a row of /api/ps */
+    char name[512], id[65];
+    struct digest model;      /* of the GGUF */
+    uint64_t size_bytes;      /* weights + KV + scratch, measured */
+    int64_t expires_real_ns;  /* INT64_MAX = for ever */
+    int32_t context_length;
+    int parallel, active, queued;
+};
+/* Loaded models, latest expiry first; free(*out). */
+int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e);
+/* Unload the model of this GGUF once it is idle; no such model loaded is fine. */
+void eng_unload(struct eng *g, const struct digest *model);
+
+/* ---- the bench's level: one model, one caller ---------------------------------------------- */
+
+struct model;
+struct model_config {
+    const char *isa;   /* or NULL */
+    int n_threads;     /* 0 = automatic */
+    int n_batch;       /* rows a step at most; 0 = 512 */
+    bool kv_f32;
+    void (*progress)(void *arg, double part); /* 0..1; may be NULL */
+    void *progress_arg;
+};
+struct model *model_open(const char *path, const struct model_config *cfg, struct err *e);
+void model_close(struct model *m);
+int32_t model_n_vocab(const struct model *m);
+int32_t model_n_threads(const struct model *m);
+const char *model_isa(const struct model *m);
+const struct tok_vocab *model_vocab(const struct model *m);
+uint64_t model_weight_bytes(const struct model *m);
+
+struct seq; /* one sequence: its tokens and KV pages */
+struct seq *seq_new(struct model *m, struct err *e);
+void seq_free(struct seq *s);
+void seq_reset(struct seq *s); /* forget all tokens, keep the pages */
+/* Append n tokens and compute them, in steps of at most n_batch rows. Logits (n_vocab floats
+ * each) of the last `n_logits` of these tokens are written to `logits` in order; n_logits may
+ * be 0. `rows` may hold rows of one sequence only. */
+int seq_eval(struct seq *s, const tok_id *tokens, int n, float *logits, int n_logits,
+             struct err *e);
+
+#endif

@@ -1,0 +1,168 @@
+/* kernels/kernels.h - the door of the kernels: the table of operations, packed weights,
+ * KV pages, the crew of threads.
+ *
+ * The contract of bits: every operation has one definition, in kernels/ref/; every other table
+ * entry gives the same bits, whatever the CPU, the thread count, the number of columns. IEEE f32,
+ * round to nearest even; an FMA exactly where ref writes fmaf.
+ *
+ * Words: a weight matrix has `n_rows` outputs and `n_cols` inputs (k). A *column* is one vector
+ * of activations (one token). Results are stored y[column * ldy + row]. */
+#ifndef CHASKI_KERNELS_H
+#define CHASKI_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "gguf/base.h"
+#include "gguf/types.h"
+
+/* ---- packed weights: lane = row (kernels/layout.h has the bytes) ----------------------- */
+
+enum { MAT_ROWS = 16 }; /* rows side by side in a group: a zmm, two ymm, four NEON registers, and
+                         * the 16 columns of an AMX tile: one layout serves every ISA */
+
+struct mat {        /* read-only once packed; the bytes are the kernels' business */
+    uint32_t type;  /* enum gguf_type of the weights */
+    int32_t n_rows, n_cols;
+    size_t group_bytes; /* of one group of MAT_ROWS rows */
+    uint8_t *data;      /* groups * group_bytes, 64-byte aligned; owned by whoever allocated it */
+};
+/* Set the sizes (data stays NULL); *bytes = what data must hold. ERR_UNSUPPORTED names a type
+ * that has no kernels; ERR_INPUT a row length that is no multiple of the block. */
+int mat_init(struct mat *m, uint32_t type, int64_t n_rows, int64_t n_cols, size_t *bytes,
+             struct err *e);
+static inline int32_t mat_groups(const struct mat *m)
+{
+    return (m->n_rows + MAT_ROWS - 1) / MAT_ROWS;
+}
+/* Pack groups g0..g1-1 from the file's rows (src = row 0; row_bytes apart). Rows past n_rows
+ * become zero. Any thread, disjoint groups. */
+void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1);
+/* Row `row` as f32: the dequantized values, bit for bit (embedding look-up). */
+void mat_row(const struct mat *m, int32_t row, float *out);
+bool mat_quantized_acts(uint32_t type); /* does its matmul take A32 (else f32 columns)? */
+
+/* The dequantized values of n_blocks raw blocks of the file; 0, or -1 for a type that is not
+ * there. Values equal the correctly rounded formulas of the formats. */
+int kernels_dequant(uint32_t type, const void *blocks, size_t n_blocks, float *out);
+
+float f16_to_f32(uint16_t h);
+uint16_t f32_to_f16(float f); /* nearest even; NaN quiet */
+
+/* ---- activations ------------------------------------------------------------------------- */
+
+/* Columns prepared for matmuls: as f32, or as A32 (int8 codes in blocks of 32 with one scale of 12
+ * significant bits; kernels/ref/acts.c is the definition). The layout is the table's own. */
+struct acts {
+    int n, k;          /* columns, values a column */
+    const float *x;    /* the f32 columns, ldx apart (used by F32, F16, BF16 weights) */
+    size_t ldx;
+    uint8_t *a32;      /* table->acts_bytes(n, k) bytes, 64-byte aligned; NULL if not wanted */
+};
+
+/* ---- KV pages ------------------------------------------------------------------------------ */
+
+enum { KV_PAGE = 64 }; /* positions a page; a block of the online softmax */
+enum kv_type { KV_F16, KV_F32 };
+
+/* One page of one (layer, kv head): K transposed, [d_k][64], then V [64][d_v]; elements f16 (finite:
+ * conversion saturates at 65504) or f32. Pages of a sequence are addressed by a table. */
+
+struct attend { /* queries of one kv head against pages; all queries of one sequence */
+    enum kv_type kv;
+    int d_k, d_v;
+    int n_q;                 /* queries in this tile: (position, head of the group) pairs */
+    const float *const *q;   /* n_q pointers to d_k floats */
+    const int32_t *pos;      /* n_q positions, ascending; key j is seen when pos-window < j <= pos */
+    int32_t window;          /* 0 = none */
+    float scale;             /* score = dot * scale */
+    float softcap;           /* 0 = none; else score = softcap * tanh(score / softcap) */
+    const uint8_t *const *pages; /* page table of the sequence: page p holds positions 64p.. */
+    size_t k_off, v_off;     /* bytes from a page's start to this layer's and head's K and V */
+};
+enum { ATTEND_SPAN = 1024, ATTEND_MAX_Q = 64 }; /* positions a span; queries a call at most */
+/* State of one query after one span: m, l, then d_v unnormalised sums. */
+static inline size_t attend_state_floats(int d_v)
+{
+    return (size_t)d_v + 16; /* [0] m, [1] l, [16..] sums: keeps the sums aligned */
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+enum rope_kind { ROPE_NONE, ROPE_NORM /* pairs (2i, 2i+1) */, ROPE_NEOX /* pairs (i, i + n/2) */ };
+
+struct kernels { /* one table an ISA; read-only */
+    const char *name;
+    int act_cols; /* columns that A32 interleaves: work on columns splits at multiples of it */
+
+    size_t (*acts_bytes)(int n, int k);
+    /* Columns c0..c1-1 of a->x into a->a32; c0 a multiple of act_cols, c1 too or a->n. */
+    void (*quantize)(const struct acts *a, int c0, int c1);
+
+    /* y[c*ldy + r] = (add ? y[..] + : ) sum_k w[r][k] a[c][k], for all columns and the rows of groups
+     * g0..g1-1 (rows past n_rows are not stored). `scratch`: mm_scratch_bytes, 64-byte aligned,
+     * one a thread. By weight type; NULL where a type has no kernel. */
+    void (*mul_mat[TYPE_COUNT])(const struct mat *w, const struct acts *a, float *y, size_t ldy,
+                                bool add, int32_t g0, int32_t g1, void *scratch);
+    size_t mm_scratch_bytes;
+
+    void (*rms_norm)(float *y, const float *x, const float *w, int n, float eps); /* w may be NULL */
+    /* n_heads heads of d values, `stride` floats apart; the first n_rot turn; cs = n_rot/2 pairs
+     * (cos, sin) of this position. */
+    void (*rope)(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
+                 enum rope_kind kind);
+    void (*silu_mul)(float *y, const float *gate, const float *up, int n); /* y may be gate */
+    void (*gelu_mul)(float *y, const float *gate, const float *up, int n); /* tanh form */
+    void (*add)(float *y, const float *x, int n);       /* y += x */
+    void (*scale)(float *y, float s, int n);            /* y *= s */
+    void (*softcap)(float *y, float cap, int n);        /* y = cap * tanh(y / cap) */
+
+    /* Append one position of one kv head: k[d_k], v[d_v] at slot (position mod 64) of the page's
+     * K and V blocks. */
+    void (*kv_store)(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
+                     int d_k, const float *v, int d_v);
+    /* Span s (positions 1024 s ..) for all queries of the tile: state + i * attend_state_floats.
+     * A query that sees nothing of the span gets m = -inf, l = 0, sums 0. */
+    void (*attend_span)(const struct attend *t, int32_t span, float *state);
+    /* Merge n_spans states (`stride` floats apart) in ascending order: out[d_v]. */
+    void (*attend_merge)(const float *states, size_t stride, int n_spans, int d_v, float *out);
+
+    /* Largest value and its first index (ties: the lowest); NaN anywhere: returns -1. */
+    int (*argmax)(const float *x, int n);
+};
+
+/* The table called `want`, or the best for this CPU (NULL). Names, weakest first: "ref", "avx2",
+ * "avx512", "avx512vnni" on x86-64; "ref", "neon", "dotprod" on ARM. ERR_INPUT lists the names when
+ * there is no such table or this CPU cannot run it. */
+const struct kernels *kernels_pick(const char *want, struct err *e);
+/* All tables that this CPU can run, weakest first (tests). Returns how many. */
+int kernels_all(const struct kernels **out, int cap);
+
+/* Tables of (cos, sin) for RoPE: out[i] for pair i of n_rot/2 at position pos (ref/rope.c):
+ * theta_i = pos * inv_freq[i]; both times mscale. Angles in double; own sin/cos. */
+void rope_table(float *cs, int n_rot, int64_t pos, const double *inv_freq, float mscale);
+
+/* Elementary functions of the contract (ref/math.h), for the sampler. */
+float ref_expf(float x);
+float ref_logf(float x);
+double ref_pow(double x, double y); /* x > 0: rope bases; relative error < 1e-13 */
+double ref_log(double x);
+
+/* ---- the crew of threads -------------------------------------------------------------------------- */
+
+struct crew;
+/* n threads (the caller of crew_run is thread 0). 0 = by affinity mask and cgroup quota. */
+struct crew *crew_new(int n_threads, struct err *e);
+void crew_free(struct crew *c);
+int crew_size(const struct crew *c);
+/* Run fn(arg, i) on threads 0..n-1 (n <= crew_size) and wait for all. Between runs the threads
+ * sleep: an idle crew costs nothing. Only one crew_run at a time (the caller sees to that). */
+void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg);
+/* Inside fn: wait until all n threads are here. Memory written before is seen after. */
+void crew_barrier(struct crew *c, int i);
+/* Inside fn: the next piece of work, 0, 1, 2...; starts again at 0 after each barrier. */
+int crew_next(struct crew *c);
+/* Threads that this machine gives us: min(affinity mask, cgroup quota rounded down), at least 1. */
+int crew_default_size(void);
+
+#endif
