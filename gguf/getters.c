@@ -36,7 +36,7 @@ static int wrong_kind(const struct gguf_value *v, const char *wanted, struct err
         return err_set(e, ERR_INPUT, "key \"%s\" is an array of %llu %s, %s is wanted", v->key,
                        (unsigned long long)v->n, kind, wanted);
     return err_set(e, ERR_INPUT, "key \"%s\" is %s %s, %s is wanted", v->key,
-                   strchr("ai", kind[0]) ? "an" : "a", kind, wanted);
+                   strchr("aif", kind[0]) ? "an" : "a", kind, wanted);
 }
 
 static enum gguf_kind item_kind(const struct gguf_value *v)

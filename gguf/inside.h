@@ -87,5 +87,4 @@ int part_open(struct gguf *g, int fd, const char *label, struct err *e);
 /* values of one part by key, or NULL */
 const struct gguf_value *part_find(const struct gguf_part *p, const char *key);
 
-
 #endif

@@ -63,7 +63,7 @@ static int take_text(struct cursor *c, struct text *out, size_t most, const char
 static char *take_name(struct gguf *g, struct cursor *c, size_t most, const char *what,
                        struct err *e)
 {
-    struct text t;
+    struct text t = {0};
     if (take_text(c, &t, most, what, e))
         return NULL;
     if (!t.n || memchr(t.p, 0, t.n)) {
