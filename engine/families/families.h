@@ -1,0 +1,106 @@
+/* engine/families/families.h - what a model family is: keys, tensors, a block. Private to engine/.
+ *
+ * One file a family, which reads like its paper. The loader (engine/model/load.c) checks every
+ * key's type and range and every tensor's shape from these tables, so a family needs no checks
+ * of its own. Facts: the GGUF files' keys, as other engines read them. */
+#ifndef CHASKI_FAMILIES_H
+#define CHASKI_FAMILIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "kernels/kernels.h"
+
+enum rope_scaling { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE };
+
+struct hparams {
+    char arch[64];
+    int32_t n_layer, n_embd, n_head, n_head_kv, n_ff, n_vocab, n_ctx; /* n_ctx: as trained */
+    int32_t d_k, d_v;     /* values of a head's key and value */
+    int32_t n_rot;        /* values of a head that turn */
+    int32_t n_expert;     /* 0: dense */
+    int32_t window;       /* sliding window in positions, 0 = none */
+    int32_t window_period; /* layer il slides if il % period < period - 1; 0 = none slides */
+    float rms_eps;
+    float attn_scale;     /* score = q.k * attn_scale; 0 until derived: 1/sqrt(d_k) */
+    float logit_softcap;  /* 0 = none */
+    float embd_scale;     /* 1 = none */
+    double rope_base, rope_base_local; /* local: in sliding layers */
+    enum rope_scaling rope_scaling;
+    double rope_factor, rope_orig_ctx, rope_attn_factor, yarn_beta_fast, yarn_beta_slow;
+};
+
+/* ---- keys ----------------------------------------------------------------------- */
+
+enum hp_kind { HP_I32, HP_F32, HP_F64 };
+struct hp_key {
+    const char *key; /* after "ARCH."; NULL ends a table */
+    enum hp_kind kind;
+    bool must;
+    size_t offset;   /* of the field in struct hparams */
+    double lo, hi;   /* allowed range, both ends in */
+};
+#define HP_MUST true
+#define HP_MAY false
+#define HP_INT(key, field, need, lo, hi)                                                           \
+    {key, HP_I32, need, offsetof(struct hparams, field), lo, hi}
+#define HP_REAL(key, field, need, lo, hi)                                                          \
+    {key, HP_F32, need, offsetof(struct hparams, field), lo, hi}
+#define HP_DOUBLE(key, field, need, lo, hi)                                                        \
+    {key, HP_F64, need, offsetof(struct hparams, field), lo, hi}
+
+/* ---- tensors ---------------------------------------------------------------------- */
+
+enum dim { DIM_1, DIM_EMBD, DIM_Q, DIM_K, DIM_V, DIM_O, DIM_FF, DIM_DK, DIM_VOCAB, DIM_ROT2 };
+/*              n_embd   n_head*d_k  n_head_kv*d_k / d_v  n_head*d_v      d_k       n_rot/2  */
+
+struct layer { /* what a block may have; absent: data NULL */
+    struct mat wq, wk, wv, wo, gate, up, down;
+    float *bq, *bk, *bv, *bo, *bgate, *bup, *bdown;
+    float *attn_norm, *ffn_norm, *attn_post_norm, *ffn_post_norm, *q_norm, *k_norm;
+};
+struct weights {
+    struct mat tok_embd, output; /* output shares tok_embd's data when tied */
+    float *output_norm, *output_bias, *rope_freqs;
+    struct layer *layers;        /* n_layer */
+};
+
+enum tn_kind { TN_MAT, TN_VEC };
+struct tn {
+    const char *name; /* layer tensors: after "blk.N."; NULL ends a table */
+    enum tn_kind kind;
+    bool must;
+    size_t offset;    /* in struct layer, or in struct weights */
+    enum dim rows, cols; /* a vector has `cols` values and rows = DIM_1 */
+};
+#define TN_LAYER_MAT(name, field, rows, cols, need)                                                \
+    {name, TN_MAT, need, offsetof(struct layer, field), rows, cols}
+#define TN_LAYER_VEC(name, field, n, need)                                                         \
+    {name, TN_VEC, need, offsetof(struct layer, field), DIM_1, n}
+#define TN_TOP_MAT(name, field, rows, cols, need)                                                  \
+    {name, TN_MAT, need, offsetof(struct weights, field), rows, cols}
+#define TN_TOP_VEC(name, field, n, need)                                                           \
+    {name, TN_VEC, need, offsetof(struct weights, field), DIM_1, n}
+
+/* ---- a family ------------------------------------------------------------------------ */
+
+struct fwd; /* one thread's view of a step (engine/ops.h) */
+
+struct family {
+    const char *arch;
+    const struct hp_key *keys;      /* beyond the common ones */
+    const struct tn *layer_tensors; /* beyond nothing: all of a block */
+    const struct tn *top_tensors;   /* beyond token_embd, output, output_norm */
+    /* Defaults before the keys are read, and what follows from them afterwards. May be NULL. */
+    void (*defaults)(struct hparams *hp);
+    void (*derive)(struct hparams *hp);
+    void (*block)(struct fwd *f, const struct layer *w, int il);
+};
+
+extern const struct family fam_llama, fam_qwen2, fam_gemma3;
+/* The family of general.architecture, or NULL. */
+const struct family *family_find(const char *arch);
+/* "llama, qwen2, gemma3": for messages. */
+const char *family_names(void);
+
+#endif

@@ -1,0 +1,50 @@
+/* engine/families/qwen2.c - Qwen 2 and 2.5 (Yang et al. 2024): Llama's block with biases on
+ * queries, keys and values, and rotary pairs half a head apart. */
+#include "engine/ops.h"
+
+static const struct hp_key keys[] = {{0}};
+
+static const struct tn layer_tensors[] = {
+    TN_LAYER_VEC("attn_norm.weight", attn_norm, DIM_EMBD, HP_MUST),
+    TN_LAYER_MAT("attn_q.weight", wq, DIM_Q, DIM_EMBD, HP_MUST),
+    TN_LAYER_MAT("attn_k.weight", wk, DIM_K, DIM_EMBD, HP_MUST),
+    TN_LAYER_MAT("attn_v.weight", wv, DIM_V, DIM_EMBD, HP_MUST),
+    TN_LAYER_VEC("attn_q.bias", bq, DIM_Q, HP_MAY),
+    TN_LAYER_VEC("attn_k.bias", bk, DIM_K, HP_MAY),
+    TN_LAYER_VEC("attn_v.bias", bv, DIM_V, HP_MAY),
+    TN_LAYER_MAT("attn_output.weight", wo, DIM_EMBD, DIM_O, HP_MUST),
+    TN_LAYER_VEC("attn_output.bias", bo, DIM_EMBD, HP_MAY),
+    TN_LAYER_VEC("ffn_norm.weight", ffn_norm, DIM_EMBD, HP_MUST),
+    TN_LAYER_MAT("ffn_gate.weight", gate, DIM_FF, DIM_EMBD, HP_MUST),
+    TN_LAYER_MAT("ffn_up.weight", up, DIM_FF, DIM_EMBD, HP_MUST),
+    TN_LAYER_MAT("ffn_down.weight", down, DIM_EMBD, DIM_FF, HP_MUST),
+    {0},
+};
+
+static const struct tn top_tensors[] = {
+    TN_TOP_VEC("output.bias", output_bias, DIM_VOCAB, HP_MAY),
+    {0},
+};
+
+static void block(struct fwd *f, const struct layer *w, int il)
+{
+    struct in h = op_rms_norm(f, w->attn_norm);
+    struct qkv t = op_qkv(f, &h, w);
+    op_rope(&t, ROPE_NEOX, false);
+    h = op_attention(f, &t, il, 0);
+    struct out y = op_mul_mat(f, &h, &w->wo, w->bo);
+    op_add(f, &y);
+
+    h = op_rms_norm(f, w->ffn_norm);
+    h = op_glu(f, &h, w, ACT_SILU);
+    y = op_mul_mat(f, &h, &w->down, NULL);
+    op_add(f, &y);
+}
+
+const struct family fam_qwen2 = {
+    .arch = "qwen2",
+    .keys = keys,
+    .layer_tensors = layer_tensors,
+    .top_tensors = top_tensors,
+    .block = block,
+};

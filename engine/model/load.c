@@ -1,0 +1,388 @@
+/* engine/model/load.c - from a checked GGUF to packed weights.
+ *
+ * First everything is checked (keys, shapes, types), then matrices are packed one after the other
+ * by the whole crew, in slices of a few MiB: the mapped pages of a slice are released before the
+ * next one is touched, so that the peak is the packed weights plus a slice, not twice the model. */
+#include "engine/model/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { SLICE_BYTES = 8 << 20 };
+
+struct loader {
+    const struct gguf *g;
+    struct model *m;
+    const struct load_config *c;
+    uint64_t done_bytes, all_bytes; /* of matrices in the file: progress */
+};
+
+static int64_t dim_value(const struct hparams *hp, enum dim d)
+{
+    switch (d) {
+    case DIM_1: return 1;
+    case DIM_EMBD: return hp->n_embd;
+    case DIM_Q: return (int64_t)hp->n_head * hp->d_k;
+    case DIM_K: return (int64_t)hp->n_head_kv * hp->d_k;
+    case DIM_V: return (int64_t)hp->n_head_kv * hp->d_v;
+    case DIM_O: return (int64_t)hp->n_head * hp->d_v;
+    case DIM_FF: return hp->n_ff;
+    case DIM_DK: return hp->d_k;
+    case DIM_VOCAB: return hp->n_vocab;
+    case DIM_ROT2: return hp->n_rot / 2;
+    }
+    return -1;
+}
+
+/* The tensor must have `rows` rows of `cols` values: dims {cols, rows}. */
+static int check_shape(const struct gguf_tensor *t, int64_t rows, int64_t cols, struct err *e)
+{
+    const bool good = t->dims[0] == (uint64_t)cols && t->dims[1] == (uint64_t)rows &&
+                      t->dims[2] == 1 && t->dims[3] == 1;
+    if (!good)
+        return err_set(e, ERR_INPUT,
+                       "tensor \"%s\" has shape [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+                       "], [%" PRId64 ", %" PRId64 "] is expected",
+                       t->name, t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows);
+    return 0;
+}
+
+/* ---- vectors: norms and biases, kept as f32 ---------------------------------------------- */
+
+static int load_vector(struct loader *l, const struct gguf_tensor *t, uint64_t first, int64_t n,
+                       float **out, struct err *e)
+{
+    if (t->type != TYPE_F32 && t->type != TYPE_F16 && t->type != TYPE_BF16)
+        return err_set(e, ERR_UNSUPPORTED, "tensor \"%s\" has type %s, F32, F16 or BF16 is expected",
+                       t->name, gguf_type_info(t->type)->name);
+    float *v = arena_alloc(&l->m->arena, (size_t)n * sizeof *v, 64);
+    if (!v)
+        return err_set(e, ERR_MEMORY, "no memory for tensor \"%s\"", t->name);
+    const size_t width = t->type == TYPE_F32 ? 4 : 2;
+    if (kernels_dequant(t->type, (const uint8_t *)t->data + first * width, (size_t)n, v))
+        return err_set(e, ERR_BUG, "tensor \"%s\": no conversion from its type", t->name);
+    l->m->weight_bytes += (size_t)n * sizeof *v;
+    *out = v;
+    return 0;
+}
+
+/* ---- matrices ------------------------------------------------------------------------------ */
+
+struct pack_job {
+    const struct mat *m;
+    const void *src;
+    int32_t g0, g1;
+    struct crew *crew;
+};
+
+enum { PACK_GROUPS = 4 }; /* a piece of work: 64 rows */
+
+static void pack_some(void *arg, int i)
+{
+    const struct pack_job *j = arg;
+    (void)i;
+    for (;;) {
+        const int32_t g = j->g0 + PACK_GROUPS * crew_next(j->crew);
+        if (g >= j->g1)
+            return;
+        mat_pack(j->m, j->src, g, g + PACK_GROUPS < j->g1 ? g + PACK_GROUPS : j->g1);
+    }
+}
+
+/* Let the mapped pages that lie wholly inside p..p+n go; they would come back from the file. */
+static void release(const void *p, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t a = ((uintptr_t)p + page - 1) & ~(page - 1), b = ((uintptr_t)p + n) & ~(page - 1);
+    if (b > a)
+        (void)madvise((void *)a, b - a, MADV_DONTNEED);
+}
+
+/* Pack rows row0..row0+rows-1 of tensor t. */
+static int load_matrix(struct loader *l, const struct gguf_tensor *t, int64_t row0, int64_t rows,
+                       int64_t cols, struct mat *out, struct err *e)
+{
+    size_t bytes;
+    if (mat_init(out, t->type, rows, cols, &bytes, e)) {
+        char why[sizeof e->text];
+        if (e) {
+            snprintf(why, sizeof why, "%s", e->text);
+            err_set(e, e->code, "tensor \"%s\": %s", t->name, why);
+        }
+        return -1;
+    }
+    struct model *m = l->m;
+    if (l->c->memory_limit && m->weight_bytes + bytes > l->c->memory_limit)
+        return err_set(e, ERR_MEMORY, "not enough memory for the weights: more than %" PRIu64
+                       " bytes are needed, the budget is %" PRIu64, m->weight_bytes + bytes,
+                       l->c->memory_limit);
+    if (m->n_big == m->cap_big) {
+        const size_t cap = m->cap_big ? 2 * m->cap_big : 256;
+        void *q = realloc(m->big, cap * sizeof *m->big);
+        if (!q)
+            return err_set(e, ERR_MEMORY, "no memory for a table");
+        m->big = q;
+        m->cap_big = cap;
+    }
+    out->data = big_alloc(bytes);
+    if (!out->data)
+        return err_set(e, ERR_MEMORY, "no memory for tensor \"%s\": %zu bytes", t->name, bytes);
+    m->big[m->n_big].p = out->data;
+    m->big[m->n_big++].n = bytes;
+    m->weight_bytes += bytes;
+    m->any_quantized |= mat_quantized_acts(t->type);
+
+    const size_t row_bytes = t->n_bytes / (t->dims[1] * t->dims[2] * t->dims[3]);
+    const uint8_t *src = (const uint8_t *)t->data + (size_t)row0 * row_bytes;
+    const int32_t groups = mat_groups(out);
+    int32_t step = (int32_t)(SLICE_BYTES / (row_bytes * MAT_ROWS));
+    if (step < 1)
+        step = 1;
+    for (int32_t g = 0; g < groups; g += step) {
+        if (l->c->cancel && atomic_load(l->c->cancel))
+            return err_set(e, ERR_CANCELLED, "loading was cancelled");
+        const int32_t g1 = g + step < groups ? g + step : groups;
+        struct pack_job job = {out, src, g, g1, l->c->crew};
+        if (l->c->lock_crew)
+            l->c->lock_crew(l->c->lock_arg, true);
+        crew_run(l->c->crew, crew_size(l->c->crew), pack_some, &job);
+        if (l->c->lock_crew)
+            l->c->lock_crew(l->c->lock_arg, false);
+        int64_t last = (int64_t)g1 * MAT_ROWS;
+        if (last > rows)
+            last = rows;
+        release(src + (size_t)g * MAT_ROWS * row_bytes,
+                (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes);
+        l->done_bytes += (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes;
+        if (l->c->progress)
+            l->c->progress(l->c->progress_arg,
+                           l->all_bytes ? (double)l->done_bytes / (double)l->all_bytes : 1);
+    }
+    return 0;
+}
+
+/* ---- by table ---------------------------------------------------------------------------------- */
+
+struct source { /* where a tensor of the table is: rows row0.. of t */
+    const struct gguf_tensor *t;
+    int64_t row0;
+};
+
+/* Q, K and V may stand in one tensor "attn_qkv" (rows of Q, then K, then V). */
+static int fused_qkv(const struct loader *l, const char *prefix, const struct tn *tn,
+                     struct source *s, struct err *e)
+{
+    static const char *const parts[] = {"attn_q.", "attn_k.", "attn_v."};
+    const struct hparams *hp = &l->m->hp;
+    const int64_t q = dim_value(hp, DIM_Q), k = dim_value(hp, DIM_K), v = dim_value(hp, DIM_V);
+    const int64_t first[] = {0, q, q + k};
+    for (int i = 0; i < 3; i++) {
+        const size_t n = strlen(parts[i]);
+        if (strncmp(tn->name, parts[i], n))
+            continue;
+        char name[80];
+        snprintf(name, sizeof name, "%sattn_qkv.%s", prefix, tn->name + n);
+        s->t = gguf_find_tensor(l->g, name);
+        if (!s->t)
+            return 0;
+        s->row0 = first[i];
+        if (tn->kind == TN_MAT)
+            return check_shape(s->t, q + k + v, dim_value(hp, tn->cols), e);
+        return check_shape(s->t, 1, q + k + v, e);
+    }
+    return 0;
+}
+
+static int load_table(struct loader *l, const char *prefix, const struct tn *tn, void *base,
+                      bool only_check, struct err *e)
+{
+    for (; tn && tn->name; tn++) {
+        char name[80];
+        snprintf(name, sizeof name, "%s%s", prefix, tn->name);
+        const int64_t rows = dim_value(&l->m->hp, tn->rows), cols = dim_value(&l->m->hp, tn->cols);
+        struct source s = {gguf_find_tensor(l->g, name), 0};
+        if (s.t) {
+            if (check_shape(s.t, rows, cols, e))
+                return -1;
+        } else if (fused_qkv(l, prefix, tn, &s, e)) {
+            return -1;
+        }
+        if (!s.t) {
+            if (tn->must)
+                return err_set(e, ERR_INPUT, "tensor \"%s\" [%" PRId64 ", %" PRId64 "] is missing",
+                               name, cols, rows);
+            continue;
+        }
+        char *field = (char *)base + tn->offset;
+        if (tn->kind == TN_MAT) {
+            struct mat probe;
+            size_t bytes;
+            if (only_check && mat_init(&probe, s.t->type, rows, cols, &bytes, e)) {
+                char why[sizeof e->text];
+                if (e) {
+                    snprintf(why, sizeof why, "%s", e->text);
+                    err_set(e, e->code, "tensor \"%s\": %s", name, why);
+                }
+                return -1;
+            }
+            l->all_bytes += only_check ? s.t->n_bytes / (s.t->dims[1] ? s.t->dims[1] : 1) * rows : 0;
+            if (!only_check && load_matrix(l, s.t, s.row0, rows, cols, (struct mat *)(void *)field, e))
+                return -1;
+        } else if (!only_check &&
+                   load_vector(l, s.t, (uint64_t)s.row0, cols, (float **)(void *)field, e)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static const struct tn common_top[] = {
+    TN_TOP_MAT("token_embd.weight", tok_embd, DIM_VOCAB, DIM_EMBD, HP_MUST),
+    TN_TOP_VEC("output_norm.weight", output_norm, DIM_EMBD, HP_MUST),
+    TN_TOP_MAT("output.weight", output, DIM_VOCAB, DIM_EMBD, HP_MAY), /* else tied */
+    {0},
+};
+
+static int load_all(struct loader *l, bool only_check, struct err *e)
+{
+    struct model *m = l->m;
+    if (load_table(l, "", common_top, &m->w, only_check, e) ||
+        load_table(l, "", m->fam->top_tensors, &m->w, only_check, e))
+        return -1;
+    for (int il = 0; il < m->hp.n_layer; il++) {
+        char prefix[24];
+        snprintf(prefix, sizeof prefix, "blk.%d.", il);
+        if (load_table(l, prefix, m->fam->layer_tensors, &m->w.layers[il], only_check, e))
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- rope frequencies ------------------------------------------------------------------------------ */
+
+/* inv_freq[i] of pair i, with YaRN's mix of scaled and unscaled angles (Peng et al. 2023). */
+static void rope_frequencies(const struct hparams *hp, double base, bool scaled,
+                             const float *factors, double *inv)
+{
+    const int n = hp->n_rot;
+    const double scale = scaled && hp->rope_scaling != SCALING_NONE ? 1 / hp->rope_factor : 1;
+    double lo = 0, hi = 0;
+    const bool yarn = scaled && hp->rope_scaling == SCALING_YARN;
+    if (yarn) {
+        const double two_pi = 6.283185307179586476925;
+        const double c = n / (2 * ref_log(base));
+        lo = floor(c * ref_log(hp->rope_orig_ctx / (two_pi * hp->yarn_beta_fast)));
+        hi = ceil(c * ref_log(hp->rope_orig_ctx / (two_pi * hp->yarn_beta_slow)));
+        lo = lo < 0 ? 0 : lo;
+        hi = hi > n - 1 ? n - 1 : hi;
+    }
+    for (int i = 0; i < n / 2; i++) {
+        const double plain = ref_pow(base, -2.0 * i / n) / (factors ? (double)factors[i] : 1);
+        double mix = 0;
+        if (yarn) {
+            const double width = hi - lo > 0.001 ? hi - lo : 0.001;
+            double r = (i - lo) / width;
+            r = r < 0 ? 0 : r > 1 ? 1 : r;
+            mix = 1 - r;
+        }
+        inv[i] = plain * scale * (1 - mix) + plain * mix;
+    }
+}
+
+static int rope_setup(struct model *m, struct err *e)
+{
+    const size_t n = (size_t)m->hp.n_rot / 2 + 1;
+    m->inv_freq = arena_alloc(&m->arena, n * sizeof(double), 64);
+    m->inv_freq_local = arena_alloc(&m->arena, n * sizeof(double), 64);
+    if (!m->inv_freq || !m->inv_freq_local)
+        return err_set(e, ERR_MEMORY, "no memory for rope tables");
+    rope_frequencies(&m->hp, m->hp.rope_base, true, m->w.rope_freqs, m->inv_freq);
+    rope_frequencies(&m->hp, m->hp.rope_base_local, false, NULL, m->inv_freq_local);
+    m->rope_mscale = 1;
+    if (m->hp.rope_scaling == SCALING_YARN)
+        m->rope_mscale = (float)(m->hp.rope_attn_factor * (1 + 0.1 * ref_log(m->hp.rope_factor)));
+    return 0;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
+
+struct model *model_load(const struct gguf *g, const struct load_config *c, struct err *e)
+{
+    struct model *m = calloc(1, sizeof *m);
+    if (!m) {
+        err_set(e, ERR_MEMORY, "no memory for a model");
+        return NULL;
+    }
+    m->k = c->k;
+    m->crew = c->crew;
+    m->kv = c->kv;
+    m->n_batch = c->n_batch;
+    struct loader l = {.g = g, .m = m, .c = c};
+    struct text tpl;
+
+    if (hparams_read(g, &m->fam, &m->hp, e))
+        goto fail;
+    m->w.layers = arena_alloc(&m->arena, (size_t)m->hp.n_layer * sizeof(struct layer), 64);
+    if (!m->w.layers) {
+        err_set(e, ERR_MEMORY, "no memory for %d layers", m->hp.n_layer);
+        goto fail;
+    }
+    if (load_all(&l, true, e))
+        goto fail;
+    m->vocab = tok_vocab_new(g, e);
+    if (!m->vocab)
+        goto fail;
+    if (tok_n_vocab(m->vocab) > m->hp.n_vocab) {
+        err_set(e, ERR_INPUT, "the tokenizer has %d tokens, the embedding only %d",
+                tok_n_vocab(m->vocab), m->hp.n_vocab);
+        goto fail;
+    }
+    const int has = gguf_get_text(g, "tokenizer.chat_template", &tpl, e);
+    if (has < 0)
+        goto fail;
+    if (has && !(m->chat_template = arena_copy(&m->arena, tpl.p, tpl.n))) {
+        err_set(e, ERR_MEMORY, "no memory for the chat template");
+        goto fail;
+    }
+    if (load_all(&l, false, e) || rope_setup(m, e))
+        goto fail;
+    if (!m->w.output.data)
+        m->w.output = m->w.tok_embd;
+
+    const size_t width = m->kv == KV_F16 ? 2 : 4;
+    m->pool.head_bytes_k = (size_t)m->hp.d_k * KV_PAGE * width;
+    m->pool.head_bytes_v = (size_t)m->hp.d_v * KV_PAGE * width;
+    m->pool.page_bytes = (size_t)m->hp.n_layer * (size_t)m->hp.n_head_kv *
+                         (m->pool.head_bytes_k + m->pool.head_bytes_v);
+    return m;
+fail:
+    model_unload(m);
+    return NULL;
+}
+
+void model_unload(struct model *m)
+{
+    if (!m)
+        return;
+    kv_pool_free(&m->pool);
+    for (size_t i = 0; i < m->n_big; i++)
+        big_free(m->big[i].p, m->big[i].n);
+    free(m->big);
+    tok_vocab_free(m->vocab);
+    for (int i = 0; i < 2; i++)
+        big_free(m->region[i], m->region_bytes[i]);
+    if (m->own_mem)
+        for (int i = 0; i < crew_size(m->crew); i++)
+            big_free(m->own_mem[i], m->own_bytes);
+    free(m->own_mem);
+    big_free(m->logits, m->logits_bytes);
+    arena_free(&m->arena);
+    if (m->owns_crew)
+        crew_free(m->crew);
+    free(m);
+}

@@ -1,0 +1,109 @@
+/* engine/model/model.h - a loaded model, its KV pages, a step over a batch. Private to engine/.
+ *
+ * A model is read-only after loading, but for its page pool and its step memory, which belong to
+ * the one thread that steps it. */
+#ifndef CHASKI_MODEL_H
+#define CHASKI_MODEL_H
+
+#include <stdatomic.h>
+#include "engine/engine.h"
+#include "engine/families/families.h"
+#include "gguf/gguf.h"
+#include "kernels/kernels.h"
+
+/* ---- KV pages ---------------------------------------------------------------------- */
+
+struct kv_pool { /* pages of 64 positions, all layers of a position together */
+    size_t page_bytes;
+    size_t head_bytes_k, head_bytes_v; /* of one (layer, kv head) in a page */
+    uint64_t n_live, n_limit;          /* pages handed out or free-listed; the most allowed */
+    uint8_t **free;                    /* stack of pages given back */
+    size_t n_free, cap_free;
+};
+struct kv_table { /* the pages of one sequence */
+    uint8_t **pages;
+    size_t n, cap;
+};
+/* Make room for `n_positions`; -1 with ERR_MEMORY (no memory) or ERR_LIMIT (the pool is at its
+ * limit) leaves the table as it was. */
+int kv_grow(struct kv_pool *p, struct kv_table *t, int64_t n_positions, struct err *e);
+/* Give back all pages past the first n_positions. */
+void kv_shrink(struct kv_pool *p, struct kv_table *t, int64_t n_positions);
+void kv_table_free(struct kv_pool *p, struct kv_table *t);
+void kv_pool_free(struct kv_pool *p); /* the free-listed pages */
+
+/* ---- the model ------------------------------------------------------------------------ */
+
+struct model {
+    const struct family *fam;
+    struct hparams hp;
+    struct weights w;
+    struct arena arena;          /* tables, vectors */
+    struct { void *p; size_t n; } *big; /* packed matrices */
+    size_t n_big, cap_big;
+    uint64_t weight_bytes;       /* packed matrices and vectors */
+    double *inv_freq, *inv_freq_local; /* n_rot/2 */
+    float rope_mscale;
+    struct tok_vocab *vocab;
+    char *chat_template;         /* Jinja, or NULL; in the arena */
+    bool any_quantized;          /* some matrix takes A32 activations */
+    enum kv_type kv;
+    struct kv_pool pool;
+
+    const struct kernels *k;
+    struct crew *crew;           /* borrowed, or owned (bench level) */
+    bool owns_crew;
+    int n_batch;                 /* rows a step at most */
+
+    uint8_t *region[2];          /* shared memory of a step (engine/ops.h) */
+    size_t region_bytes[2];
+    uint8_t **own_mem;           /* a block for each thread */
+    size_t own_bytes;
+    float *logits;               /* [n_logits_cap][n_vocab] */
+    size_t logits_bytes;
+};
+
+struct load_config {
+    const struct kernels *k;
+    struct crew *crew;
+    enum kv_type kv;
+    int n_batch;
+    uint64_t memory_limit;  /* bytes that weights may take; 0 = any */
+    const atomic_bool *cancel; /* may be NULL */
+    void (*progress)(void *arg, double part);
+    void *progress_arg;
+    void (*lock_crew)(void *arg, bool lock); /* around each use of a shared crew; may be NULL */
+    void *lock_arg;
+};
+/* Check keys and tensors, then pack. `g` can be closed afterwards. */
+struct model *model_load(const struct gguf *g, const struct load_config *c, struct err *e);
+void model_unload(struct model *m);
+
+/* Read the hyperparameters alone (also used by messages before a load). */
+int hparams_read(const struct gguf *g, const struct family **fam, struct hparams *hp,
+                 struct err *e);
+
+/* ---- a step ------------------------------------------------------------------------------ */
+
+struct run { /* consecutive rows of one sequence */
+    int row0, n;          /* rows of the batch */
+    int64_t pos0;         /* position of the first */
+    const tok_id *tokens; /* n */
+    uint8_t *const *pages; /* page table: room for pos0 + n positions */
+    int n_logits;         /* logits of the last n_logits rows are wanted */
+};
+struct step {
+    const struct run *runs;
+    int n_runs, n_rows;
+    int n_threads;       /* 0 = all of the crew */
+    bool (*stop)(void *arg); /* asked between blocks on one thread; true gives the step up */
+    void *stop_arg;
+    /* filled by model_step: */
+    int n_logits;
+    const float *logits; /* [n_logits][n_vocab], in row order; valid until the next step */
+    bool stopped;
+};
+/* Compute all rows (n_rows <= m->n_batch), append their keys and values. */
+int model_step(struct model *m, struct step *s, struct err *e);
+
+#endif

@@ -1,0 +1,137 @@
+/* engine/model/step.c - one step: a batch of rows through all blocks, on the crew. */
+#include "engine/model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "engine/ops.h"
+
+struct work { /* what all threads of the step read */
+    struct model *m;
+    struct step *s;
+    struct shared shared;
+    int n_th;
+    const int *logit_rows;
+};
+
+static void run_thread(void *arg, int ith)
+{
+    struct work *w = arg;
+    struct model *m = w->m;
+    struct step *s = w->s;
+    const int n = s->n_rows, cols = m->k->act_cols, blocks = (n + cols - 1) / cols;
+    struct fwd f = {.m = m,
+                    .s = s,
+                    .shared = &w->shared,
+                    .k = m->k,
+                    .hp = &m->hp,
+                    .ith = ith,
+                    .n_th = w->n_th,
+                    .n = n,
+                    .private_rows = n <= PRIVATE_ROWS,
+                    .region = {m->region[0], m->region[1]},
+                    .mm_scratch = m->own_mem[ith]};
+    f.own = m->own_mem[ith] + ((m->k->mm_scratch_bytes + 63) & ~(size_t)63);
+    f.r1 = n;
+    if (!f.private_rows) { /* rows split at the groups that activations are packed in */
+        f.r0 = blocks * ith / w->n_th * cols;
+        f.r1 = blocks * (ith + 1) / w->n_th * cols;
+        f.r1 = f.r1 > n ? n : f.r1;
+    }
+    ops_begin(&f);
+    for (int il = 0; il < m->hp.n_layer; il++) {
+        if (s->stop && !f.private_rows) { /* asked once a block, and only when blocks are long */
+            if (ith == 0)
+                w->shared.stopped = s->stop(s->stop_arg);
+            crew_barrier(m->crew, ith);
+            if (w->shared.stopped)
+                return;
+        }
+        m->fam->block(&f, &m->w.layers[il], il);
+    }
+    if (s->n_logits)
+        ops_logits(&f, w->logit_rows, s->n_logits, m->logits);
+}
+
+/* Grow *p to at least `bytes`; old content is not kept. */
+static int need(void *pp, size_t *have, size_t bytes, struct err *e)
+{
+    uint8_t **p = pp;
+    if (*have >= bytes)
+        return 0;
+    big_free(*p, *have);
+    *have = 0;
+    *p = big_alloc(bytes);
+    if (!*p)
+        return err_set(e, ERR_MEMORY, "no memory for a step: %zu bytes", bytes);
+    *have = bytes;
+    return 0;
+}
+
+static int prepare(struct model *m, const struct step *s, struct err *e)
+{
+    int64_t longest = 0;
+    for (int i = 0; i < s->n_runs; i++)
+        if (s->runs[i].pos0 + s->runs[i].n > longest)
+            longest = s->runs[i].pos0 + s->runs[i].n;
+    const int rows = s->n_rows > PRIVATE_ROWS ? m->n_batch : PRIVATE_ROWS;
+    for (int i = 0; i < 2; i++) {
+        if (need(&m->region[i], &m->region_bytes[i], ops_region_bytes(m, rows, longest, i), e))
+            return -1;
+    }
+    const size_t own = ((m->k->mm_scratch_bytes + 63) & ~(size_t)63) +
+                       ops_own_bytes(m, s->n_rows, longest);
+    const int n_th = crew_size(m->crew);
+    if (!m->own_mem && !(m->own_mem = calloc((size_t)n_th, sizeof *m->own_mem)))
+        return err_set(e, ERR_MEMORY, "no memory for a step");
+    if (own > m->own_bytes) {
+        for (int i = 0; i < n_th; i++) {
+            big_free(m->own_mem[i], m->own_bytes);
+            m->own_mem[i] = NULL;
+        }
+        m->own_bytes = 0;
+        for (int i = 0; i < n_th; i++)
+            if (!(m->own_mem[i] = big_alloc(own))) {
+                for (int j = 0; j < i; j++) {
+                    big_free(m->own_mem[j], own);
+                    m->own_mem[j] = NULL;
+                }
+                return err_set(e, ERR_MEMORY, "no memory for a step: %zu bytes", own);
+            }
+        m->own_bytes = own;
+    }
+    return need(&m->logits, &m->logits_bytes,
+                (size_t)s->n_logits * (size_t)m->hp.n_vocab * sizeof(float), e);
+}
+
+int model_step(struct model *m, struct step *s, struct err *e)
+{
+    int *rows = NULL, rc = -1;
+    s->n_logits = 0;
+    s->stopped = false;
+    for (int i = 0; i < s->n_runs; i++) {
+        const struct run *r = &s->runs[i];
+        s->n_logits += r->n_logits;
+        for (int j = 0; j < r->n; j++)
+            if (r->tokens[j] < 0 || r->tokens[j] >= m->hp.n_vocab)
+                return err_set(e, ERR_INPUT, "token id %d is outside the vocabulary of %d",
+                               r->tokens[j], m->hp.n_vocab);
+    }
+    if (s->n_logits && !(rows = malloc((size_t)s->n_logits * sizeof *rows)))
+        return err_set(e, ERR_MEMORY, "no memory for a step");
+    for (int i = 0, n = 0; i < s->n_runs; i++)
+        for (int j = s->runs[i].n - s->runs[i].n_logits; j < s->runs[i].n; j++)
+            rows[n++] = s->runs[i].row0 + j;
+    if (prepare(m, s, e))
+        goto done;
+    int n_th = crew_size(m->crew);
+    if (s->n_threads > 0 && s->n_threads < n_th)
+        n_th = s->n_threads;
+    struct work w = {.m = m, .s = s, .n_th = n_th, .logit_rows = rows};
+    crew_run(m->crew, n_th, run_thread, &w);
+    s->stopped = w.shared.stopped;
+    s->logits = m->logits;
+    rc = 0;
+done:
+    free(rows);
+    return rc;
+}

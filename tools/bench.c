@@ -1,0 +1,194 @@
+/* tools/bench.c - `chaski bench`: tokens a second of prompt and generation, as llama-bench
+ * defines them: a prompt of p tokens in batches of 512, with the logits of its last token; n
+ * tokens one by one from an empty context, with logits each. One warm-up, r repetitions. */
+#include <getopt.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/engine.h"
+#include "tools/commands.h"
+
+static const char help[] =
+    "Measure prompt and generation speed of a model\n"
+    "\n"
+    "Usage:\n"
+    "  chaski bench -m FILE [flags]\n"
+    "\n"
+    "Flags:\n"
+    "  -m, --model FILE      the GGUF file\n"
+    "  -p, --n-prompt N      tokens of the prompt, 0 = no such test (default 512)\n"
+    "  -n, --n-gen N         tokens to generate, 0 = no such test (default 128)\n"
+    "  -t, --threads N       threads (default: as many as this machine gives)\n"
+    "  -r, --repetitions N   (default 3)\n"
+    "  -o, --output md|json  (default md)\n"
+    "  -h, --help            this text\n"
+    "\n"
+    "Environment Variables:\n"
+    "      CHASKI_ISA        kernels to use (default: the best for this CPU)\n";
+
+enum { MAX_REPS = 1000, MAX_TOKENS = 1 << 20 };
+
+struct result {
+    int n_prompt, n_gen;
+    double ts[MAX_REPS];
+};
+
+static int usage(const char *text)
+{
+    fprintf(stderr, "Error: %s\nUse \"chaski bench --help\" for more information.\n", text);
+    return 2;
+}
+
+/* Ids that any model has, the same on every run. */
+static void fill(tok_id *ids, int n, int n_vocab)
+{
+    uint32_t x = 12345;
+    for (int i = 0; i < n; i++) {
+        x = x * 1664525u + 1013904223u;
+        ids[i] = (tok_id)((x >> 8) % (uint32_t)n_vocab);
+    }
+}
+
+static int once(struct seq *s, int n_prompt, int n_gen, const tok_id *ids, float *logits,
+                double *ts, struct err *e)
+{
+    seq_reset(s);
+    const int64_t t0 = time_mono_ns();
+    if (n_prompt && seq_eval(s, ids, n_prompt, logits, 1, e))
+        return -1;
+    for (int i = 0; i < n_gen; i++)
+        if (seq_eval(s, ids + i, 1, logits, 1, e))
+            return -1;
+    *ts = (n_prompt + n_gen) / ((double)(time_mono_ns() - t0) / 1e9);
+    return 0;
+}
+
+static void mean_sd(const double *v, int n, double *mean, double *sd)
+{
+    double s = 0, q = 0;
+    for (int i = 0; i < n; i++)
+        s += v[i];
+    *mean = s / n;
+    for (int i = 0; i < n; i++)
+        q += (v[i] - *mean) * (v[i] - *mean);
+    *sd = n > 1 ? sqrt(q / (n - 1)) : 0;
+}
+
+static int print_json(const struct result *r, int n, int reps, const char *path,
+                      const struct model *m)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < n; i++) {
+        double mean, sd;
+        mean_sd(r[i].ts, reps, &mean, &sd);
+        json_t *ts = json_array();
+        for (int k = 0; k < reps; k++)
+            json_array_append_new(ts, json_real(r[i].ts[k]));
+        json_array_append_new(
+            all, json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:f, s:f, s:o}", "model_filename", path,
+                           "isa", model_isa(m), "model_size", (json_int_t)model_weight_bytes(m),
+                           "n_threads", model_n_threads(m), "n_prompt", r[i].n_prompt, "n_gen",
+                           r[i].n_gen, "avg_ts", mean, "stddev_ts", sd, "samples_ts", ts));
+    }
+    char *text = json_dumps(all, JSON_INDENT(2));
+    json_decref(all);
+    if (!text)
+        return -1;
+    puts(text);
+    free(text);
+    return 0;
+}
+
+static void print_md(const struct result *r, int n, int reps, const char *path,
+                     const struct model *m)
+{
+    const char *name = strrchr(path, '/');
+    printf("| model | size | isa | threads | test | t/s |\n| --- | ---: | --- | ---: | --- | ---: |\n");
+    for (int i = 0; i < n; i++) {
+        double mean, sd;
+        mean_sd(r[i].ts, reps, &mean, &sd);
+        printf("| %s | %.1f MiB | %s | %d | %s%d | %.2f ± %.2f |\n", name ? name + 1 : path,
+               (double)model_weight_bytes(m) / (1 << 20), model_isa(m), model_n_threads(m),
+               r[i].n_prompt ? "pp" : "tg", r[i].n_prompt + r[i].n_gen, mean, sd);
+    }
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    const char *path = NULL;
+    long p = 512, n = 128, t = 0, reps = 3;
+    bool json = false;
+    struct model_config cfg = {.isa = getenv("CHASKI_ISA")};
+    static const struct option longs[] = {{"model", 1, 0, 'm'},   {"n-prompt", 1, 0, 'p'},
+                                          {"n-gen", 1, 0, 'n'},   {"threads", 1, 0, 't'},
+                                          {"repetitions", 1, 0, 'r'}, {"output", 1, 0, 'o'},
+                                          {"help", 0, 0, 'h'},    {0}};
+    for (int c; (c = getopt_long(argc, argv, "m:p:n:t:r:o:h", longs, NULL)) != -1;) {
+        long *out = c == 'p' ? &p : c == 'n' ? &n : c == 't' ? &t : c == 'r' ? &reps : NULL;
+        if (out) {
+            char *end;
+            *out = strtol(optarg, &end, 10);
+            if (*end || !*optarg || *out < 0)
+                return usage("-p, -n, -t and -r want whole numbers");
+        } else if (c == 'm') {
+            path = optarg;
+        } else if (c == 'o') {
+            if (strcmp(optarg, "md") && strcmp(optarg, "json"))
+                return usage("-o wants md or json");
+            json = !strcmp(optarg, "json");
+        } else if (c == 'h') {
+            fputs(help, stdout);
+            return 0;
+        } else {
+            return 2;
+        }
+    }
+    if (optind < argc || !path)
+        return usage("-m FILE is wanted");
+    if (p > MAX_TOKENS || n > MAX_TOKENS || t > 1024 || reps < 1 || reps > MAX_REPS)
+        return usage("a number is too large");
+
+    int rc = 1, n_results = 0;
+    struct err e = {0};
+    struct seq *s = NULL;
+    cfg.n_threads = (int)t;
+    struct result *results = calloc(2, sizeof *results);
+    const long most = p > n ? p : n;
+    tok_id *ids = malloc((size_t)(most + 1) * sizeof *ids);
+    float *logits = NULL;
+    struct model *m = results && ids ? model_open(path, &cfg, &e) : NULL;
+    if (!m || !(s = seq_new(m, &e)) ||
+        !(logits = malloc((size_t)model_n_vocab(m) * sizeof *logits)))
+        goto done;
+    fill(ids, (int)most, model_n_vocab(m));
+    const int tests[2][2] = {{(int)p, 0}, {0, (int)n}};
+    for (int i = 0; i < 2; i++) {
+        if (!tests[i][0] && !tests[i][1])
+            continue;
+        struct result *r = &results[n_results++];
+        r->n_prompt = tests[i][0];
+        r->n_gen = tests[i][1];
+        double warm;
+        if (once(s, r->n_prompt, r->n_gen ? 1 : 0, ids, logits, &warm, &e))
+            goto done;
+        for (int k = 0; k < reps; k++)
+            if (once(s, r->n_prompt, r->n_gen, ids, logits, &r->ts[k], &e))
+                goto done;
+    }
+    rc = 0;
+    if (json)
+        rc = print_json(results, n_results, (int)reps, path, m) ? 1 : 0;
+    else
+        print_md(results, n_results, (int)reps, path, m);
+done:
+    if (rc)
+        fprintf(stderr, "Error: %s\n", e.text[0] ? e.text : "no memory");
+    free(logits);
+    free(ids);
+    free(results);
+    seq_free(s);
+    model_close(m);
+    return rc;
+}
