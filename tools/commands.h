@@ -1,0 +1,10 @@
+/* tools/commands.h - the commands of the program, one line each.
+ *
+ * argv[0] is the command's own word, its arguments follow. The result is the exit status of
+ * the process; an error is one line on stderr, "Error: <text>". */
+#ifndef CHASKI_TOOLS_COMMANDS_H
+#define CHASKI_TOOLS_COMMANDS_H
+
+int cmd_inspect(int argc, char **argv);
+
+#endif
