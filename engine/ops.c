@@ -517,6 +517,13 @@ static size_t rows_bytes(const struct model *m, int n, int64_t width, bool acts)
            (acts && m->any_quantized ? round_up(m->k->acts_bytes(n, (int)width)) : 0);
 }
 
+/* States of all spans of one tile of n_q queries. */
+static size_t tile_states(const struct model *m, int n_q, int64_t longest)
+{
+    const size_t spans = (size_t)(longest / ATTEND_SPAN + 1);
+    return spans * (size_t)n_q * attend_state_floats(m->hp.d_v) * sizeof(float);
+}
+
 size_t ops_region_bytes(const struct model *m, int n, int64_t longest, int which)
 {
     const struct hparams *hp = &m->hp;
@@ -534,13 +541,6 @@ size_t ops_region_bytes(const struct model *m, int n, int64_t longest, int which
     if (n <= PRIVATE_ROWS && longest > ATTEND_SPAN) /* attend_by_span */
         b += (size_t)(n * hp->n_head) * tile_states(m, few_queries(hp, n), longest);
     return b + (64 << 10);
-}
-
-/* States of all spans of one tile of n_q queries. */
-static size_t tile_states(const struct model *m, int n_q, int64_t longest)
-{
-    const size_t spans = (size_t)(longest / ATTEND_SPAN + 1);
-    return spans * (size_t)n_q * attend_state_floats(m->hp.d_v) * sizeof(float);
 }
 
 size_t ops_own_bytes(const struct model *m, int n, int64_t longest)

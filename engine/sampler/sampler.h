@@ -1,0 +1,48 @@
+/* engine/sampler/sampler.h - from logits to a token, and from tokens to text pieces. Private to
+ * engine/.
+ *
+ * Order (spec/api.md 4.2): penalties, top_k, typical_p, top_p, min_p, temperature, draw. Everything
+ * works on a total order (larger logit, then lower id) and sums in it, in double, so that a result
+ * does not depend on how it was found. */
+#ifndef CHASKI_SAMPLER_H
+#define CHASKI_SAMPLER_H
+
+#include "engine/engine.h"
+#include "kernels/kernels.h"
+
+struct smp { /* one sequence's sampler; a zeroed struct is none */
+    struct eng_options opt; /* borrowed strings: stops stay with the job */
+    uint64_t seed;
+    int32_t n_vocab;
+    struct smp_cand *cand;  /* n_vocab */
+    uint32_t *count;        /* n_vocab: how often a token is in the penalty window */
+};
+int smp_init(struct smp *s, const struct eng_options *opt, uint64_t seed, int32_t n_vocab,
+             struct err *e);
+void smp_free(struct smp *s);
+/* Choose the next token. `logits` [n_vocab] may be changed. `history`: all tokens of the sequence
+ * so far (prompt and answer), n of them; the token drawn stands at position n, which keys the
+ * random number. -1 and ERR_BUG if there is a NaN. */
+int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_id *history,
+               int64_t n, tok_id *out, struct err *e);
+
+/* A number in [0, 1) that depends on key and counter alone: Philox 4x32-10 (Salmon et al. 2011). */
+double smp_uniform(uint64_t key, uint64_t counter);
+
+/* ---- text out: whole characters, stop strings held back --------------------------------- */
+
+struct piece { /* zero-initialise; stops are borrowed */
+    struct buf held;      /* bytes not given out yet */
+    char *const *stops;
+    int n_stops;
+    bool stopped;         /* a stop string was met: the rest of the text is dropped */
+};
+/* Add a token's bytes; `out` gets what may be sent now (whole characters of valid UTF-8, nothing
+ * that may be the start of a stop string). Bytes that can never become a character go out as
+ * U+FFFD. */
+void piece_add(struct piece *p, const char *bytes, size_t n, struct buf *out);
+/* The end: what was held for a stop string goes out; an incomplete character does not. */
+void piece_end(struct piece *p, struct buf *out);
+void piece_free(struct piece *p);
+
+#endif
