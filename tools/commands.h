@@ -6,5 +6,6 @@
 #define CHASKI_TOOLS_COMMANDS_H
 
 int cmd_inspect(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 
 #endif
