@@ -94,44 +94,112 @@ const struct merge_slot *merge_find(const struct tok_vocab *v, tok_id left, tok_
     }
 }
 
-/* One line of the list: "left right". The blank that parts them is the first one after the
- * first byte, since a token may start with one. */
-static int merge_add(struct tok_vocab *v, struct text line, uint64_t rank, struct buf *joined,
-                     struct err *e)
+/* Half a million lines, each with three texts to look up, are mostly waiting for memory. So they
+ * go in batches, and what the next stage of a batch reads is asked for in the stage before. */
+enum { BATCH = 32 };
+enum { LEFT, RIGHT, RESULT };
+struct lookup {
+    struct text text; /* RESULT: in `joined`, p is set when the batch is complete */
+    uint32_t tag;
+    tok_id id;
+};
+struct batch {
+    struct lookup part[BATCH][3];
+    struct buf joined;
+};
+
+/* "left right": the blank that parts them is the first one after the first byte, since a token
+ * may start with one. */
+static int cut_line(struct text line, uint64_t rank, struct lookup part[3], struct err *e)
 {
     const char *blank = line.n > 1 ? memchr(line.p + 1, ' ', line.n - 1) : NULL;
     if (!blank)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.merges[%llu]: \"%.*s\" is not two tokens",
                        (unsigned long long)rank, (int)(line.n < 64 ? line.n : 64), line.p);
     const size_t n_left = (size_t)(blank - line.p);
-    struct merge_slot slot = {.rank = (uint32_t)rank};
-    slot.left = tok_find(v, line.p, n_left);
-    slot.right = tok_find(v, blank + 1, line.n - n_left - 1);
-    joined->n = 0;
-    buf_add(joined, line.p, n_left);
-    buf_add(joined, blank + 1, line.n - n_left - 1);
-    if (joined->failed)
-        return err_set(e, ERR_MEMORY, "no memory for the merges");
-    slot.result = tok_find(v, joined->p, joined->n);
-    if (slot.left < 0 || slot.right < 0 || slot.result < 0)
-        return err_set(e, ERR_INPUT, "tokenizer.ggml.merges[%llu]: \"%.*s\": %s is not a token",
-                       (unsigned long long)rank, (int)(line.n < 64 ? line.n : 64), line.p,
-                       slot.left < 0    ? "the left part"
-                       : slot.right < 0 ? "the right part"
-                                        : "what they make");
-    /* Text never becomes a control token, not by way of merges either. */
-    if ((v->attr[slot.left] | v->attr[slot.right] | v->attr[slot.result]) & ATTR_HIDDEN)
+    part[LEFT].text = (struct text){line.p, n_left};
+    part[RIGHT].text = (struct text){blank + 1, line.n - n_left - 1};
+    return 0;
+}
+
+static void look_up(const struct tok_vocab *v, struct lookup *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        l[i].tag = (uint32_t)hash_bytes(l[i].text.p, l[i].text.n);
+        __builtin_prefetch(&v->table[l[i].tag & v->table_mask]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const tok_id id = v->table[l[i].tag & v->table_mask].id;
+        __builtin_prefetch(&v->text_at[id < 0 ? 0 : id]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const tok_id id = v->table[l[i].tag & v->table_mask].id;
+        __builtin_prefetch(v->text + v->text_at[id < 0 ? 0 : id]);
+    }
+    for (size_t i = 0; i < n; i++)
+        l[i].id = l[i].text.n > v->longest
+                      ? -1
+                      : probe(v, l[i].text.p, l[i].text.n, l[i].tag)->id;
+}
+
+static int check_merge(const struct lookup part[3], struct text line, uint64_t rank, struct err *e)
+{
+    if (part[LEFT].id >= 0 && part[RIGHT].id >= 0 && part[RESULT].id >= 0)
         return 0;
-    uint32_t i = pair_hash(slot.left, slot.right) & v->merge_mask;
-    for (;; i = (i + 1) & v->merge_mask) {
+    return err_set(e, ERR_INPUT, "tokenizer.ggml.merges[%llu]: \"%.*s\": %s is not a token",
+                   (unsigned long long)rank, (int)(line.n < 64 ? line.n : 64), line.p,
+                   part[LEFT].id < 0    ? "the left part"
+                   : part[RIGHT].id < 0 ? "the right part"
+                                        : "what they make");
+}
+
+static void insert_merge(struct tok_vocab *v, const struct lookup part[3], uint32_t rank)
+{
+    const tok_id left = part[LEFT].id, right = part[RIGHT].id, result = part[RESULT].id;
+    /* Text never becomes a control token, not by way of merges either. */
+    if ((v->attr[left] | v->attr[right] | v->attr[result]) & ATTR_HIDDEN)
+        return;
+    for (uint32_t i = pair_hash(left, right) & v->merge_mask;; i = (i + 1) & v->merge_mask) {
         struct merge_slot *s = &v->merges[i];
         if (s->left < 0) {
-            *s = slot;
-            return 0;
+            *s = (struct merge_slot){.left = left, .right = right, .result = result, .rank = rank};
+            return;
         }
-        if (s->left == slot.left && s->right == slot.right)
-            return 0; /* a second mention is a higher rank: it never counts */
+        if (s->left == left && s->right == right)
+            return; /* a second mention has a higher rank: it never counts */
     }
+}
+
+/* Lines first .. first + n - 1 of the list. */
+static int add_batch(struct tok_vocab *v, struct batch *b, const struct text *line, uint64_t first,
+                     size_t n, struct err *e)
+{
+    b->joined.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct lookup *part = b->part[i];
+        if (cut_line(line[i], first + i, part, e))
+            return -1;
+        buf_add(&b->joined, part[LEFT].text.p, part[LEFT].text.n);
+        buf_add(&b->joined, part[RIGHT].text.p, part[RIGHT].text.n);
+    }
+    if (b->joined.failed)
+        return err_set(e, ERR_MEMORY, "no memory for the merges");
+    size_t at = 0; /* only now does `joined` stand still */
+    for (size_t i = 0; i < n; i++) {
+        const size_t len = line[i].n - 1; /* all but the blank */
+        b->part[i][RESULT].text = (struct text){b->joined.p + at, len};
+        at += len;
+    }
+    look_up(v, b->part[0], 3 * n);
+    for (size_t i = 0; i < n; i++) {
+        if (check_merge(b->part[i], line[i], first + i, e))
+            return -1;
+        const uint32_t h = pair_hash(b->part[i][LEFT].id, b->part[i][RIGHT].id);
+        __builtin_prefetch(&v->merges[h & v->merge_mask], 1);
+    }
+    for (size_t i = 0; i < n; i++)
+        insert_merge(v, b->part[i], (uint32_t)(first + i));
+    return 0;
 }
 
 int merges_build(struct tok_vocab *v, const struct gguf_value *val, struct err *e)
@@ -147,10 +215,10 @@ int merges_build(struct tok_vocab *v, const struct gguf_value *val, struct err *
         return err_set(e, ERR_MEMORY, "no memory for %llu merges", (unsigned long long)n);
     for (size_t i = 0; i < slots; i++)
         v->merges[i].left = -1;
-    struct buf joined = {0};
+    struct batch b = {0};
     int rc = 0;
-    for (uint64_t i = 0; !rc && i < n; i++)
-        rc = merge_add(v, val->str[i], i, &joined, e);
-    buf_free(&joined);
+    for (uint64_t i = 0; !rc && i < n; i += BATCH)
+        rc = add_batch(v, &b, val->str + i, i, (size_t)(n - i < BATCH ? n - i : BATCH), e);
+    buf_free(&b.joined);
     return rc;
 }
