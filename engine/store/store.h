@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "gguf/base.h"
 
+struct gguf;
 struct store;
 
 /* Open the folder `root`, making it and its sub-folders when needed. */
@@ -20,6 +21,9 @@ struct store *store_open(const char *root, struct err *e);
 void store_close(struct store *s);
 /* What OLLAMA_MODELS and HOME say: the default root, in `out`. */
 int store_default_root(char *out, size_t cap, struct err *e);
+const char *store_root(const struct store *s); /* absolute path; dies with the store */
+/* OLLAMA_NOPRUNE: never remove blobs when models are replaced or deleted. Default false. */
+void store_keep_unused(struct store *s, bool keep);
 
 /* ---- names --------------------------------------------------------------------- */
 
@@ -32,6 +36,7 @@ int store_name_parse(const char *text, size_t n, struct store_name *out, struct 
 /* "smol:latest": host and namespace left out where they are the defaults. */
 void store_name_short(const struct store_name *name, char *out, size_t cap);
 void store_name_full(const struct store_name *name, char *out, size_t cap);
+enum { STORE_NAME_TEXT = 608 }; /* bytes that hold any name, full form and NUL */
 
 /* ---- digests ------------------------------------------------------------------- */
 
@@ -50,8 +55,14 @@ int store_blob_stat(struct store *s, const struct digest *d, uint64_t *size, str
 /* An open read-only descriptor; the caller closes it. ERR_NOT_FOUND if it is not there. */
 int store_blob_open(struct store *s, const struct digest *d, struct err *e);
 
-struct store_upload; /* a blob being written: bytes are hashed as they come */
+/* Hash the blob's bytes: 0, or ERR_INPUT `blob "sha256:.." is damaged` (`chaski verify`). Reads all
+ * of it: never on an event loop. */
+int store_blob_verify(struct store *s, const struct digest *d, struct err *e);
+
+struct store_upload; /* a blob being written: bytes are hashed as they come. One thread at a time. */
 struct store_upload *store_upload_begin(struct store *s, struct err *e);
+/* The size is known (Content-Length): ERR_IO says need and free space when it cannot fit. */
+int store_upload_expect(struct store_upload *u, uint64_t n_bytes, struct err *e);
 int store_upload_write(struct store_upload *u, const void *p, size_t n, struct err *e);
 /* Sync, check the digest, make it visible. `want` may be NULL (take what the bytes give);
  * `got` may be NULL. A wrong digest is ERR_INPUT
@@ -78,7 +89,9 @@ struct store_model { /* a manifest and what hangs on it; free with store_model_f
     size_t n_layers;
     struct digest config_digest;
     json_t *config;              /* the config object, {} when there is none */
-    const struct store_layer *model_layer; /* the GGUF; NULL if none or not GGUF */
+    const struct store_layer *model_layer; /* the GGUF; NULL if none or not GGUF. Of a split GGUF
+                                            * the first part: use store_model_gguf to open it */
+    size_t n_parts;              /* layers of the model media type: parts in order; 0, 1, .. */
     char *template_text;         /* Go template layer, or NULL */
     char *system;                /* or NULL */
     json_t *params;              /* object, {} when none */
@@ -93,6 +106,61 @@ void store_model_free(struct store_model *m);
  * with a log line. Free each, then the array. */
 int store_model_list(struct store *s, struct store_model ***out, size_t *n, struct err *e);
 int store_model_delete(struct store *s, const struct store_name *name, struct err *e);
+/* The manifest's bytes under another name; source = destination is fine. ERR_NOT_FOUND
+ * `model "SHORT" not found`. */
+int store_model_copy(struct store *s, const struct store_name *from, const struct store_name *to,
+                     struct err *e);
+/* Open the model's GGUF, all parts, sizes checked against the manifest. ERR_UNSUPPORTED for the
+ * tensor-layer format; ERR_NOT_FOUND names a missing blob. The caller closes it. */
+struct gguf *store_model_gguf(struct store *s, const struct store_model *m, struct err *e);
+/* Put a manifest as a registry sent it, byte for byte, in place (pull). All its blobs must be there. */
+int store_manifest_put(struct store *s, const struct store_name *name, const char *p, size_t n,
+                       struct err *e);
+/* Remove blobs that no manifest names, and temporary files, both older than min_age_s. ERR_INPUT when
+ * a manifest cannot be read: nothing is removed then. Counts what went. */
+int store_prune(struct store *s, int64_t min_age_s, uint64_t *n_files, uint64_t *n_bytes,
+                struct err *e);
+
+/* ---- what lists and /api/show print ---------------------------------------------- */
+
+struct store_facts { /* from the GGUF header */
+    char architecture[64], file_type[16];
+    uint64_t n_params, context_length, embedding_length;
+};
+/* Cached by digest; the first call for a file parses its header. */
+int store_model_facts(struct store *s, const struct store_model *m, struct store_facts *out,
+                      struct err *e);
+/* The object `details` of tags and show, from the config, what is missing there from the GGUF:
+ * parent_model, format, family, families, parameter_size, quantization_level, and with
+ * `lengths` context_length, embedding_length (left out when 0). A new reference. */
+json_t *store_model_details(struct store *s, const struct store_model *m, bool lengths,
+                            struct err *e);
+/* "134.52M", "7.6B", "1B", "512". */
+void store_human_count(uint64_t n, char out[24]);
+/* The `parameters` text of show: a line a value, key padded to 30 columns, sorted; "" if none. */
+int store_parameters_text(const json_t *params, struct buf *out, struct err *e);
+/* The Modelfile that would make this model again. `system`, `options`: given in the request, or NULL. */
+int store_modelfile_text(struct store *s, const struct store_model *m, const char *system,
+                         const json_t *options, struct buf *out, struct err *e);
+
+/* ---- options by name (spec/api.md, 4.2) -------------------------------------------- */
+
+enum store_option {
+    OPTION_UNKNOWN = 0,
+    OPTION_INT,     /* any JSON number; the fraction is cut */
+    OPTION_FLOAT,   /* float32 */
+    OPTION_BOOL,
+    OPTION_STRINGS, /* `stop`: a list; one string is taken as a list of one */
+    OPTION_STRING,  /* `kv_type`, ours */
+    OPTION_OLD,     /* of earlier versions: accepted and ignored */
+};
+enum store_option store_option_kind(const char *name);
+/* Name i of the table, or NULL past its end. */
+const char *store_option_at(size_t i);
+/* A copy of `params` with nulls left out and a string for `stop` made a list. NULL and ERR_INPUT
+ * `option "num_ctx" must be of type integer` for a wrong type. Unknown names are kept; their names
+ * are appended to `unknown` (an array, may be NULL). */
+json_t *store_params_check(const json_t *params, json_t *unknown, struct err *e);
 
 /* ---- create -------------------------------------------------------------------- */
 
@@ -105,6 +173,8 @@ struct store_create { /* a create request, parsed; strings may be NULL = not giv
     const json_t *params;   /* object or NULL; laid over the base's, key by key; typed already */
     const json_t *messages; /* array or NULL */
     const json_t *licenses; /* array of strings or NULL; added */
+    const char *renderer, *parser, *required; /* config strings (`requires`), or NULL */
+    const json_t *info;     /* the request's `info` object (store.md 9.4), or NULL */
 };
 /* Progress lines as the API prints them ("using existing layer sha256:..", "writing manifest",
  * "success"); called on the caller's thread. */
@@ -117,7 +187,8 @@ int store_model_create(struct store *s, const struct store_create *c, store_stat
 /* ---- Modelfiles ---------------------------------------------------------------- */
 
 struct modelfile_cmd { /* one command, in order; name in lower case */
-    char *name, *arg;  /* PARAMETER: name is the parameter's, is_parameter set */
+    char *name, *arg;  /* PARAMETER: name is the parameter's, is_parameter set;
+                        * MESSAGE: arg is "role: text" */
     bool is_parameter;
 };
 struct modelfile {
@@ -127,6 +198,10 @@ struct modelfile {
 int modelfile_parse(const char *text, size_t n, struct modelfile *out, struct err *e);
 void modelfile_free(struct modelfile *m);
 /* Type a parameter value as the option's type says ("num_ctx" "4096" -> 4096), or the errors
- * `unknown parameter 'x'`, `invalid int value [x]`. A new reference, or NULL. */
+ * `unknown parameter 'x'`, `invalid int value [x]`. `stop` gives a string: the caller collects
+ * them in a list. A new reference, or NULL. */
 json_t *modelfile_parameter(const char *name, const char *value, struct err *e);
+/* All PARAMETER lines as the request's `parameters` object: `stop` collected, others last wins,
+ * OPTION_OLD ones left out (their names go to `old`, an array, may be NULL). */
+json_t *modelfile_parameters(const struct modelfile *m, json_t *old, struct err *e);
 #endif
