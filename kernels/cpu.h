@@ -1,0 +1,23 @@
+/* kernels/cpu.h - what this CPU can run and how many of it we may use. Private to the room. */
+#ifndef CHASKI_KERNELS_CPU_H
+#define CHASKI_KERNELS_CPU_H
+
+enum cpu_flag { /* instructions there, and the system saves their registers */
+    CPU_AVX2 = 1,      /* AVX2, FMA, F16C */
+    CPU_AVX512 = 2,    /* F, BW, VL, DQ (and AVX2) */
+    CPU_AVX512VNNI = 4,
+    CPU_NEON = 8,
+    CPU_DOTPROD = 16,
+};
+unsigned cpu_flags(void);
+
+/* Round to nearest, denormals kept, in the calling thread: a library that was loaded earlier may
+ * have switched flush-to-zero on. */
+void cpu_float_mode(void);
+
+/* CPUs that the cgroup quotas of this process allow: the least quota/period over all ancestors,
+ * v2 or v1, rounded down and at least 1; 0 = no quota. `cgroup_root` is /sys/fs/cgroup, `self`
+ * is /proc/self/cgroup, but for tests. */
+int cpu_quota(const char *cgroup_root, const char *self);
+
+#endif

@@ -1,0 +1,294 @@
+/* kernels/crew.c - the crew: threads that run one step together and sleep in between.
+ *
+ * A step wakes the crew once; inside it barriers spin, because a futex hand-over costs far more
+ * than an operation of a small model. Waiting has three stages: spin with pauses (microseconds),
+ * yield, and at last sleep on a futex. The last stage matters on a shared machine: a waiter that
+ * spins keeps its CPU busy while the thread it waits for stands in another CPU's queue behind a
+ * stranger; a waiter that sleeps lets the scheduler bring that thread here. So a crew that meets
+ * slow barriers spins less and sleeps sooner, and goes back to spinning when they are fast again.
+ *
+ * Threads are not bound to CPUs: with a stranger on one CPU a bound thread is behind it for good,
+ * and every barrier waits for that thread.
+ *
+ * Order of memory: what a thread wrote before a barrier, the end of a run or its start is seen by
+ * all after it (release / acquire on the counters; seq_cst where a sleeper and a waker must not
+ * miss each other). */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "kernels/cpu.h"
+#include "kernels/kernels.h"
+
+enum {
+    MAX_CREW = 512,
+    N_BITS = 10,              /* of `word`: threads of the run; the rest counts runs */
+    SPIN_NS = 50000,          /* quiet machine */
+    SPIN_NS_SLOW = 4000,      /* after slow barriers */
+    YIELD_NS = 300000,        /* yields end and sleep starts here */
+};
+
+/* Who waits here sleeps at most on `value`; wakers look at `sleepers` first: no needless syscall. */
+struct gate {
+    _Alignas(64) atomic_uint value;
+    atomic_int sleepers;
+};
+
+struct crew {
+    int n;
+    pthread_t *threads;
+    struct worker *workers;
+    void (*fn)(void *arg, int i);
+    void *arg;
+    int run_n;
+    bool stop;
+    struct gate start; /* value: run number << N_BITS | threads that take part */
+    struct gate end;   /* value: threads still running */
+    struct gate phase; /* value: barriers passed */
+    _Alignas(64) atomic_int arrived;
+    _Alignas(64) atomic_int next;
+    _Alignas(64) atomic_int spin_ns; /* what the last barriers taught */
+};
+
+struct worker {
+    struct crew *crew;
+    int i;
+};
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory"); /* `yield` is a no-op on most cores */
+#endif
+}
+
+static void gate_open(struct gate *g) /* after its value was changed (seq_cst) */
+{
+    if (atomic_load(&g->sleepers) > 0)
+        syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Wait until g->value differs from `old`; returns the new value. *waited_ns = how long, coarsely. */
+static unsigned gate_wait(struct gate *g, unsigned old, int64_t spin_ns, int64_t yield_ns,
+                          int64_t *waited_ns)
+{
+    unsigned now;
+    *waited_ns = 0;
+    for (int i = 0; i < 64; i++) { /* most waits end here: no clock */
+        if ((now = atomic_load_explicit(&g->value, memory_order_acquire)) != old)
+            return now;
+        relax();
+    }
+    int64_t t0 = time_mono_ns();
+    for (;;) {
+        for (int i = 0; i < 16; i++) {
+            if ((now = atomic_load_explicit(&g->value, memory_order_acquire)) != old) {
+                *waited_ns = time_mono_ns() - t0;
+                return now;
+            }
+            if (*waited_ns < spin_ns)
+                relax();
+            else if (*waited_ns < yield_ns && i == 0)
+                sched_yield();
+        }
+        *waited_ns = time_mono_ns() - t0;
+        if (*waited_ns < spin_ns || *waited_ns < yield_ns)
+            continue;
+        atomic_fetch_add(&g->sleepers, 1);
+        syscall(SYS_futex, &g->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
+        atomic_fetch_sub(&g->sleepers, 1);
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct crew *c = w->crew;
+    unsigned seen = 0;
+    cpu_float_mode();
+    for (;;) {
+        int64_t waited;
+        seen = gate_wait(&c->start, seen, SPIN_NS, 0, &waited);
+        if (w->i >= (int)(seen & ((1u << N_BITS) - 1)))
+            continue; /* not in this run; fn and arg may already be the next run's */
+        if (c->stop)
+            return NULL;
+        c->fn(c->arg, w->i);
+        if (atomic_fetch_sub(&c->end.value, 1) == 1)
+            gate_open(&c->end);
+    }
+}
+
+static void start_run(struct crew *c, int n)
+{
+    unsigned run = atomic_load_explicit(&c->start.value, memory_order_relaxed) >> N_BITS;
+    atomic_store(&c->start.value, (run + 1) << N_BITS | (unsigned)n);
+    gate_open(&c->start);
+}
+
+void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg)
+{
+    n = n > c->n ? c->n : n < 1 ? 1 : n;
+    c->fn = fn;
+    c->arg = arg;
+    c->run_n = n;
+    atomic_store_explicit(&c->arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+    cpu_float_mode();
+    if (n > 1) {
+        atomic_store(&c->end.value, (unsigned)n - 1);
+        start_run(c, n);
+    }
+    fn(arg, 0);
+    if (n == 1)
+        return;
+    unsigned left;
+    int64_t waited;
+    while ((left = atomic_load_explicit(&c->end.value, memory_order_acquire)) != 0)
+        gate_wait(&c->end, left, SPIN_NS, YIELD_NS, &waited);
+}
+
+void crew_barrier(struct crew *c, int i)
+{
+    (void)i;
+    if (c->run_n == 1) {
+        atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+        return;
+    }
+    unsigned phase = atomic_load_explicit(&c->phase.value, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&c->arrived, 1, memory_order_acq_rel) == c->run_n - 1) {
+        atomic_store_explicit(&c->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+        atomic_store(&c->phase.value, phase + 1);
+        gate_open(&c->phase);
+        return;
+    }
+    int spin = atomic_load_explicit(&c->spin_ns, memory_order_relaxed);
+    int64_t waited;
+    gate_wait(&c->phase, phase, spin, spin == SPIN_NS ? YIELD_NS : 2 * spin, &waited);
+    /* A wait past the yields means that somebody was not running: halve; else creep back. */
+    int want = waited > YIELD_NS ? spin / 2 : spin + spin / 64 + 1;
+    want = want < SPIN_NS_SLOW ? SPIN_NS_SLOW : want > SPIN_NS ? SPIN_NS : want;
+    if (want != spin)
+        atomic_store_explicit(&c->spin_ns, want, memory_order_relaxed);
+}
+
+int crew_next(struct crew *c)
+{
+    return atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
+}
+
+int crew_size(const struct crew *c)
+{
+    return c->n;
+}
+
+struct crew *crew_new(int n_threads, struct err *e)
+{
+    int n = n_threads > 0 ? n_threads : crew_default_size();
+    if (n > MAX_CREW) {
+        err_set(e, ERR_LIMIT, "%d threads are more than %d", n, MAX_CREW);
+        return NULL;
+    }
+    struct crew *c = aligned_alloc(64, sizeof *c);
+    if (!c) {
+        err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", n);
+        return NULL;
+    }
+    memset(c, 0, sizeof *c);
+    c->n = 1;
+    atomic_store(&c->spin_ns, SPIN_NS);
+    c->threads = calloc((size_t)n, sizeof *c->threads);
+    c->workers = calloc((size_t)n, sizeof *c->workers);
+    if (!c->threads || !c->workers) {
+        crew_free(c);
+        err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", n);
+        return NULL;
+    }
+    sigset_t all, old; /* signals are the main thread's business */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = 0;
+    for (; c->n < n; c->n++) {
+        c->workers[c->n] = (struct worker){c, c->n};
+        rc = pthread_create(&c->threads[c->n], NULL, work, &c->workers[c->n]);
+        if (rc)
+            break;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc) {
+        err_set(e, ERR_MEMORY, "cannot start thread %d of %d: %s", c->n + 1, n, strerror(rc));
+        crew_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void crew_free(struct crew *c)
+{
+    if (!c)
+        return;
+    c->stop = true;
+    start_run(c, c->n);
+    for (int i = 1; i < c->n; i++)
+        pthread_join(c->threads[i], NULL);
+    free(c->threads);
+    free(c->workers);
+    free(c);
+}
+
+/* ---- how many ---------------------------------------------------------------------------------- */
+
+/* Is `cpu` the first CPU of its core that is in the mask? Hyper-threads add nothing to int8 work. */
+static bool first_of_core(int cpu, const cpu_set_t *mask, size_t mask_bytes)
+{
+    char path[96], line[256];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return true;
+    char *p = fgets(line, sizeof line, f);
+    fclose(f);
+    while (p && *p >= '0' && *p <= '9') { /* "0,64" or "0-1" */
+        long a = strtol(p, &p, 10), b = a;
+        if (*p == '-')
+            b = strtol(p + 1, &p, 10);
+        for (long i = a; i <= b && i < cpu; i++)
+            if (CPU_ISSET_S((size_t)i, mask_bytes, mask))
+                return false;
+        if (*p == ',')
+            p++;
+    }
+    return true;
+}
+
+int crew_default_size(void)
+{
+    enum { MOST_CPUS = 8192 };
+    size_t bytes = CPU_ALLOC_SIZE(MOST_CPUS);
+    cpu_set_t *mask = CPU_ALLOC(MOST_CPUS);
+    int n = 0;
+    if (mask) {
+        CPU_ZERO_S(bytes, mask);
+        if (!sched_getaffinity(0, bytes, mask))
+            for (int i = 0; i < MOST_CPUS; i++)
+                n += CPU_ISSET_S((size_t)i, bytes, mask) && first_of_core(i, mask, bytes);
+        CPU_FREE(mask);
+    }
+    if (n < 1)
+        n = 1;
+    int quota = cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
+    if (quota && quota < n)
+        n = quota;
+    return n > MAX_CREW ? MAX_CREW : n;
+}

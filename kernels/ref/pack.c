@@ -1,0 +1,296 @@
+/* kernels/ref/pack.c - from the file's rows to groups of 16 rows (kernels/layout.h).
+ *
+ * A packed step is a 64-byte vector whose 32-bit lane r holds four neighbouring codes of row r, so
+ * packing moves 32-bit words: lane r of the vector = a word of row r, after a few masks where the
+ * file splits codes otherwise. It runs at load over the whole model, hence words and not values. */
+#include "kernels/ref/ref.h"
+#include "kernels/layout.h"
+
+static const struct { /* bytes of a group for `elems` columns */
+    uint16_t elems, bytes;
+} group_of[TYPE_COUNT] = {
+    [TYPE_F32] = {1, 64},
+    [TYPE_F16] = {1, 32},
+    [TYPE_BF16] = {1, 32},
+    [TYPE_Q4_0] = {32, sizeof(struct pk_q4_0)},
+    [TYPE_Q4_1] = {32, sizeof(struct pk_q4_1)},
+    [TYPE_Q5_0] = {32, sizeof(struct pk_q5_0)},
+    [TYPE_Q5_1] = {32, sizeof(struct pk_q5_1)},
+    [TYPE_Q8_0] = {32, sizeof(struct pk_q8_0)},
+    [TYPE_Q2_K] = {256, sizeof(struct pk_q2_K)},
+    [TYPE_Q3_K] = {256, sizeof(struct pk_q3_K)},
+    [TYPE_Q4_K] = {256, sizeof(struct pk_q4_K)},
+    [TYPE_Q5_K] = {256, sizeof(struct pk_q5_K)},
+    [TYPE_Q6_K] = {256, sizeof(struct pk_q6_K)},
+};
+
+bool mat_quantized_acts(uint32_t type)
+{
+    return type != TYPE_F32 && type != TYPE_F16 && type != TYPE_BF16;
+}
+
+int mat_init(struct mat *m, uint32_t type, int64_t n_rows, int64_t n_cols, size_t *bytes,
+             struct err *e)
+{
+    memset(m, 0, sizeof *m);
+    *bytes = 0;
+    const struct gguf_type_info *info = gguf_type_info(type);
+    if (type >= TYPE_COUNT || !group_of[type].elems)
+        return err_set(e, ERR_UNSUPPORTED, "weights of type %s (%u) have no kernels yet",
+                       info && info->name ? info->name : "unknown", (unsigned)type);
+    if (n_rows < 1 || n_cols < 1 || n_rows > INT32_MAX - MAT_ROWS || n_cols > INT32_MAX)
+        return err_set(e, ERR_LIMIT, "a matrix of %lld rows of %lld values has no kernels",
+                       (long long)n_rows, (long long)n_cols);
+    if (n_cols % group_of[type].elems)
+        return err_set(e, ERR_INPUT, "rows of %lld values are no whole blocks of %s (%d values)",
+                       (long long)n_cols, info->name, group_of[type].elems);
+    size_t groups = ((size_t)n_rows + MAT_ROWS - 1) / MAT_ROWS, group_bytes;
+    if (size_mul(&group_bytes, (size_t)n_cols / group_of[type].elems, group_of[type].bytes) ||
+        size_mul(bytes, groups, group_bytes))
+        return err_set(e, ERR_LIMIT, "a matrix of %lld x %lld is too large", (long long)n_rows,
+                       (long long)n_cols);
+    m->type = type;
+    m->n_rows = (int32_t)n_rows;
+    m->n_cols = (int32_t)n_cols;
+    m->group_bytes = group_bytes;
+    return 0;
+}
+
+/* ---- words ------------------------------------------------------------------------------- */
+
+static uint32_t word(const void *p, size_t i)
+{
+    uint32_t w;
+    memcpy(&w, (const uint8_t *)p + 4 * i, 4);
+    return w;
+}
+static void put(void *v, int r, uint32_t w) /* lane r of a 64-byte vector */
+{
+    memcpy((uint8_t *)v + 4 * r, &w, 4);
+}
+
+/* 32 flags, bit v = value v -> byte i of the result has bit g of value 4g + i. */
+static uint32_t flags_by_step(uint32_t h)
+{
+    uint32_t out = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t x = h >> i & 0x11111111u; /* bits 4g + i, now at 4g: close the gaps */
+        x = (x | x >> 3) & 0x03030303u;
+        x = (x | x >> 6) & 0x000f000fu;
+        x = (x | x >> 12) & 0xffu;
+        out |= x << (8 * i);
+    }
+    return out;
+}
+
+/* 32 codes in the nibbles at bit `sh` of 32 neighbouring bytes -> 4 lanes with both halves. */
+static void nibbles32(uint8_t q[4][64], int r, const uint8_t *src, unsigned sh)
+{
+    for (int j = 0; j < 4; j++) {
+        uint32_t lo = word(src, j) >> sh & 0x0f0f0f0fu, hi = word(src, 4 + j) >> sh & 0x0f0f0f0fu;
+        put(q[j], r, lo | hi << 4);
+    }
+}
+/* 32 codes in the two bits at `sh` of 32 neighbouring bytes. */
+static void twos32(uint8_t q[2][64], int r, const uint8_t *src, unsigned sh)
+{
+    for (int p = 0; p < 2; p++) {
+        uint32_t w = 0;
+        for (int s = 0; s < 4; s++)
+            w |= (word(src, 4 * p + s) >> sh & 0x03030303u) << (2 * s);
+        put(q[p], r, w);
+    }
+}
+/* 32 flags at bit `sh` of 32 neighbouring bytes. */
+static void flags32(uint8_t h[64], int r, const uint8_t *src, unsigned sh)
+{
+    uint32_t w = 0;
+    for (int g = 0; g < 8; g++)
+        w |= (word(src, g) >> sh & 0x01010101u) << g;
+    put(h, r, w);
+}
+
+/* Six-bit scales and minima of Q4_K and Q5_K. */
+static void scales_k4(const uint8_t *s, int g, uint8_t *sc, uint8_t *mn)
+{
+    if (g < 4) {
+        *sc = s[g] & 63;
+        *mn = s[g + 4] & 63;
+    } else {
+        *sc = (uint8_t)((s[g + 4] & 15) | s[g - 4] >> 6 << 4);
+        *mn = (uint8_t)(s[g + 4] >> 4 | s[g] >> 6 << 4);
+    }
+}
+static int scale_k3(const uint8_t *s, int g) /* -32..31 */
+{
+    int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4;
+    return (low | (s[8 + g % 4] >> (2 * (g / 4)) & 3) << 4) - 32;
+}
+
+/* ---- one (super-)block of one row into lane r --------------------------------------------- */
+
+static void pack_q4_0(void *dst, int r, const void *src)
+{
+    struct pk_q4_0 *o = dst;
+    const struct block_q4_0 *b = src;
+    o->d[r] = b->d;
+    for (int j = 0; j < 4; j++)
+        put(o->q[j], r, word(b->qs, j));
+}
+static void pack_q4_1(void *dst, int r, const void *src)
+{
+    struct pk_q4_1 *o = dst;
+    const struct block_q4_1 *b = src;
+    o->d[r] = b->d;
+    o->m[r] = b->m;
+    for (int j = 0; j < 4; j++)
+        put(o->q[j], r, word(b->qs, j));
+}
+static void pack_q5_0(void *dst, int r, const void *src)
+{
+    struct pk_q5_0 *o = dst;
+    const struct block_q5_0 *b = src;
+    o->d[r] = b->d;
+    put(o->h, r, flags_by_step(word(b->qh, 0)));
+    for (int j = 0; j < 4; j++)
+        put(o->q[j], r, word(b->qs, j));
+}
+static void pack_q5_1(void *dst, int r, const void *src)
+{
+    struct pk_q5_1 *o = dst;
+    const struct block_q5_1 *b = src;
+    o->d[r] = b->d;
+    o->m[r] = b->m;
+    put(o->h, r, flags_by_step(word(b->qh, 0)));
+    for (int j = 0; j < 4; j++)
+        put(o->q[j], r, word(b->qs, j));
+}
+static void pack_q8_0(void *dst, int r, const void *src)
+{
+    struct pk_q8_0 *o = dst;
+    const struct block_q8_0 *b = src;
+    o->d[r] = b->d;
+    for (int g = 0; g < 8; g++)
+        put(o->q[g], r, word(b->qs, g));
+}
+static void pack_q2_K(void *dst, int r, const void *src)
+{
+    struct pk_q2_K *o = dst;
+    const struct block_q2_K *b = src;
+    o->d[r] = b->d;
+    o->dmin[r] = b->dmin;
+    for (int j = 0; j < 8; j++) {
+        o->b[j].sc[0][r] = b->scales[2 * j];
+        o->b[j].sc[1][r] = b->scales[2 * j + 1];
+        twos32(o->b[j].q, r, b->qs + 32 * (j / 4), 2 * (unsigned)(j % 4));
+    }
+}
+static void pack_q3_K(void *dst, int r, const void *src)
+{
+    struct pk_q3_K *o = dst;
+    const struct block_q3_K *b = src;
+    o->d[r] = b->d;
+    for (int j = 0; j < 8; j++) {
+        o->b[j].sc[0][r] = (int8_t)scale_k3(b->scales, 2 * j);
+        o->b[j].sc[1][r] = (int8_t)scale_k3(b->scales, 2 * j + 1);
+        flags32(o->b[j].h, r, b->hmask, (unsigned)j);
+        twos32(o->b[j].q, r, b->qs + 32 * (j / 4), 2 * (unsigned)(j % 4));
+    }
+}
+static void pack_q4_K(void *dst, int r, const void *src)
+{
+    struct pk_q4_K *o = dst;
+    const struct block_q4_K *b = src;
+    o->d[r] = b->d;
+    o->dmin[r] = b->dmin;
+    for (int j = 0; j < 8; j++) {
+        scales_k4(b->scales, j, &o->b[j].sc[r], &o->b[j].mn[r]);
+        nibbles32(o->b[j].q, r, b->qs + 32 * (j / 2), 4 * (unsigned)(j % 2));
+    }
+}
+static void pack_q5_K(void *dst, int r, const void *src)
+{
+    struct pk_q5_K *o = dst;
+    const struct block_q5_K *b = src;
+    o->d[r] = b->d;
+    o->dmin[r] = b->dmin;
+    for (int j = 0; j < 8; j++) {
+        scales_k4(b->scales, j, &o->b[j].sc[r], &o->b[j].mn[r]);
+        flags32(o->b[j].h, r, b->qh, (unsigned)j);
+        nibbles32(o->b[j].q, r, b->qs + 32 * (j / 2), 4 * (unsigned)(j % 2));
+    }
+}
+static void pack_q6_K(void *dst, int r, const void *src)
+{
+    struct pk_q6_K *o = dst;
+    const struct block_q6_K *b = src;
+    o->d[r] = b->d;
+    for (int j = 0; j < 8; j++) { /* j = 4 h + part; part 0, 2: bytes 0..31, 1, 3: 32..63 */
+        o->b[j].sc[0][r] = b->scales[2 * j];
+        o->b[j].sc[1][r] = b->scales[2 * j + 1];
+        nibbles32(o->b[j].q, r, b->ql + 64 * (j / 4) + 32 * (j % 2), 4 * (unsigned)(j % 4 / 2));
+        twos32(o->b[j].h, r, b->qh + 32 * (j / 4), 2 * (unsigned)(j % 4));
+    }
+}
+static void pack_u16(void *dst, int r, const void *src)
+{
+    memcpy((uint8_t *)dst + 2 * r, src, 2);
+}
+static void pack_u32(void *dst, int r, const void *src)
+{
+    memcpy((uint8_t *)dst + 4 * r, src, 4);
+}
+
+typedef void pack_fn(void *dst, int r, const void *src);
+
+/* All blocks of the groups: for each block the 16 rows in turn, so that a group is written once,
+ * front to back. Inlined per type: the compiler sees the copy and the sizes. */
+static inline __attribute__((always_inline)) void
+pack_groups(const struct mat *m, const uint8_t *src, int32_t g0, int32_t g1, pack_fn *one,
+            size_t src_bytes, size_t dst_bytes, size_t elems)
+{
+    size_t n = (size_t)m->n_cols / elems, row_bytes = n * src_bytes;
+    for (int32_t g = g0; g < g1; g++) {
+        uint8_t *dst = m->data + (size_t)g * m->group_bytes;
+        const uint8_t *row0 = src + (size_t)g * MAT_ROWS * row_bytes;
+        int32_t rows = m->n_rows - g * MAT_ROWS;
+        if (rows < MAT_ROWS)
+            memset(dst, 0, m->group_bytes);
+        else
+            rows = MAT_ROWS;
+        for (size_t b = 0; b < n; b++)
+            for (int32_t r = 0; r < rows; r++)
+                one(dst + b * dst_bytes, r, row0 + (size_t)r * row_bytes + b * src_bytes);
+    }
+}
+
+void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1)
+{
+    switch (m->type) {
+#define PACK(T, t, elems)                                                                          \
+    case TYPE_##T:                                                                                 \
+        pack_groups(m, src, g0, g1, pack_##t, sizeof(struct block_##t), sizeof(struct pk_##t),     \
+                    elems);                                                                        \
+        break;
+        PACK(Q4_0, q4_0, 32)
+        PACK(Q4_1, q4_1, 32)
+        PACK(Q5_0, q5_0, 32)
+        PACK(Q5_1, q5_1, 32)
+        PACK(Q8_0, q8_0, 32)
+        PACK(Q2_K, q2_K, 256)
+        PACK(Q3_K, q3_K, 256)
+        PACK(Q4_K, q4_K, 256)
+        PACK(Q5_K, q5_K, 256)
+        PACK(Q6_K, q6_K, 256)
+#undef PACK
+    case TYPE_F16:
+    case TYPE_BF16:
+        pack_groups(m, src, g0, g1, pack_u16, 2, 32, 1);
+        break;
+    case TYPE_F32:
+        pack_groups(m, src, g0, g1, pack_u32, 4, 64, 1);
+        break;
+    default: /* mat_init refused it */
+        break;
+    }
+}

@@ -1,0 +1,74 @@
+/* kernels/table.c - the tables of operations, filled once, from the weakest up.
+ *
+ * Each table starts as a copy of the one below it, so an ISA writes only what it does better. */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include "kernels/cpu.h"
+#include "kernels/tables.h"
+
+enum { MAX_TABLES = 8 };
+static struct kernels tables[MAX_TABLES];
+static int n_tables;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static const struct level {
+    void (*init)(struct kernels *k);
+    unsigned needs; /* cpu_flag */
+} levels[] = {
+    {kernels_init_ref, 0},
+#ifdef HAVE_AVX2
+    {kernels_init_avx2, CPU_AVX2},
+#endif
+#ifdef HAVE_AVX512
+    {kernels_init_avx512, CPU_AVX512},
+#endif
+#ifdef HAVE_AVX512VNNI
+    {kernels_init_avx512vnni, CPU_AVX512VNNI},
+#endif
+#ifdef HAVE_NEON
+    {kernels_init_neon, CPU_NEON},
+#endif
+#ifdef HAVE_DOTPROD
+    {kernels_init_dotprod, CPU_DOTPROD},
+#endif
+};
+
+static void fill(void)
+{
+    unsigned have = cpu_flags();
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        if ((levels[i].needs & have) != levels[i].needs)
+            continue;
+        if (n_tables)
+            tables[n_tables] = tables[n_tables - 1];
+        levels[i].init(&tables[n_tables++]);
+    }
+}
+
+int kernels_all(const struct kernels **out, int cap)
+{
+    pthread_once(&once, fill);
+    int n = n_tables < cap ? n_tables : cap;
+    for (int i = 0; i < n; i++)
+        out[i] = &tables[i];
+    return n;
+}
+
+const struct kernels *kernels_pick(const char *want, struct err *e)
+{
+    pthread_once(&once, fill);
+    if (!want || !*want)
+        return &tables[n_tables - 1];
+    char names[256] = "";
+    size_t used = 0;
+    for (int i = 0; i < n_tables; i++) {
+        if (!strcmp(tables[i].name, want))
+            return &tables[i];
+        int n = snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", tables[i].name);
+        if (n > 0 && (size_t)n < sizeof names - used)
+            used += (size_t)n;
+    }
+    err_set(e, ERR_INPUT, "no kernels called \"%s\" run on this CPU; there are: %s", want, names);
+    return NULL;
+}
