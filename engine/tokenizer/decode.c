@@ -17,7 +17,7 @@ static uint32_t letter_of(unsigned b)
     return b == 0xad ? 0x143 : 0x100 + 0x21 + (b - 0x7f);
 }
 
-size_t byte_letter(unsigned char b, char out[4])
+size_t tok_byte_letter(unsigned char b, char out[4])
 {
     return text_encode(letter_of(b), out);
 }
@@ -96,7 +96,7 @@ static void unletter(struct text t, struct buf *out)
 static void piece_of(const struct tok_vocab *v, tok_id id, struct buf *out)
 {
     const unsigned attr = v->attr[id];
-    const struct text t = vocab_text(v, id);
+    const struct text t = tok_text_at(v, id);
     const bool blanks = v->kind == KIND_SPM || v->flags & PRE_ESCAPE;
     int b;
     if (attr & ATTR_SHOWN)
@@ -117,7 +117,7 @@ static void piece_of(const struct tok_vocab *v, tok_id id, struct buf *out)
         unletter(t, out);
 }
 
-int pieces_build(struct tok_vocab *v, struct err *e)
+int tok_pieces_build(struct tok_vocab *v, struct err *e)
 {
     enum { PIECES_MAX = 512 << 20 };
     struct buf all = {0};
@@ -146,14 +146,14 @@ done:
 }
 
 /* What a lone byte becomes: its letter, or the token <0xHH> (or, without one, itself). */
-void byte_ids_build(struct tok_vocab *v)
+void tok_byte_ids_build(struct tok_vocab *v)
 {
     const bool letters = v->kind == KIND_BPE && !(v->flags & PRE_RAW);
     for (unsigned b = 0; b < 256; b++) {
         char name[8];
         if (letters) {
-            const size_t n = byte_letter((unsigned char)b, name);
-            v->byte_id[b] = find_plain(v, name, n);
+            const size_t n = tok_byte_letter((unsigned char)b, name);
+            v->byte_id[b] = tok_find_plain(v, name, n);
             continue;
         }
         snprintf(name, sizeof name, "<0x%02X>", b);
@@ -162,7 +162,7 @@ void byte_ids_build(struct tok_vocab *v)
             v->byte_id[b] = -1;
         if (v->byte_id[b] < 0) {
             name[0] = (char)b;
-            v->byte_id[b] = find_plain(v, name, 1);
+            v->byte_id[b] = tok_find_plain(v, name, 1);
         }
     }
 }
@@ -172,16 +172,16 @@ struct text tok_piece(const struct tok_vocab *v, tok_id id, bool show_special)
     if (id < 0 || id >= v->n)
         return (struct text){"", 0};
     if (show_special && v->attr[id] & ATTR_HIDDEN)
-        return vocab_text(v, id);
+        return tok_text_at(v, id);
     return (struct text){v->piece + v->piece_at[id], v->piece_at[id + 1] - v->piece_at[id]};
 }
 
 struct text tok_text(const struct tok_vocab *v, tok_id id)
 {
-    return id < 0 || id >= v->n ? (struct text){"", 0} : vocab_text(v, id);
+    return id < 0 || id >= v->n ? (struct text){"", 0} : tok_text_at(v, id);
 }
 
-/* ---- a whole list of ids --------------------------------------------------------------------- */
+/* ---- a whole list of ids ---------------------------------------------------------------- */
 
 static bool starts(const char *p, const char *end, const char *what)
 {

@@ -14,7 +14,7 @@ void tok_ids_free(struct tok_ids *ids)
 int tok_ids_add(struct tok_ids *ids, tok_id id, struct err *e)
 {
     if (ids->n == ids->cap &&
-        room_for((void **)&ids->ids, &ids->cap, ids->n + 1, sizeof *ids->ids, e))
+        tok_room_for((void **)&ids->ids, &ids->cap, ids->n + 1, sizeof *ids->ids, e))
         return -1;
     ids->ids[ids->n++] = id;
     return 0;
@@ -37,7 +37,7 @@ static int out_of_memory(struct err *e)
     return err_set(e, ERR_MEMORY, "no memory to tokenize the text");
 }
 
-/* ---- both kinds --------------------------------------------------------------------------- */
+/* ---- both kinds ------------------------------------------------------------------------- */
 
 /* The bytes of a symbol that is no token, each by itself. */
 static int add_bytes(struct encoder *c, const char *p, size_t n, struct err *e)
@@ -78,14 +78,14 @@ static uint32_t symbol_len(const char *p, size_t left)
 static int merge_characters(struct encoder *c, const char *text, uint32_t from, uint32_t to,
                             struct err *e)
 {
-    if (merger_start(&c->merger, to - from, e))
+    if (tok_merger_start(&c->merger, to - from, e))
         return -1;
     for (uint32_t i = from; i < to;) {
         const uint32_t len = symbol_len(text + i, to - i);
-        merger_add(&c->merger, i, len, find_plain(c->v, text + i, len));
+        tok_merger_add(&c->merger, i, len, tok_find_plain(c->v, text + i, len));
         i += len;
     }
-    if (merger_run(&c->merger, c->v, text, e))
+    if (tok_merger_run(&c->merger, c->v, text, e))
         return -1;
     return add_merged(c, text, true, e);
 }
@@ -102,7 +102,7 @@ static void add_escaped(struct buf *out, const char *p, size_t n)
     }
 }
 
-/* ---- SentencePiece -------------------------------------------------------------------------- */
+/* ---- SentencePiece ---------------------------------------------------------------------- */
 
 static int encode_spm(struct encoder *c, const char *p, size_t n, bool prefix, struct err *e)
 {
@@ -115,7 +115,7 @@ static int encode_spm(struct encoder *c, const char *p, size_t n, bool prefix, s
     return merge_characters(c, c->text.p, 0, (uint32_t)c->text.n, e);
 }
 
-/* ---- byte-pair -------------------------------------------------------------------------------- */
+/* ---- byte-pair -------------------------------------------------------------------------- */
 
 /* One character of any text. Overlong forms and surrogates are taken by their value, any other
  * broken byte is U+FFFD: so do the tools that made the vocabularies. */
@@ -168,14 +168,14 @@ static tok_id whole_word(struct encoder *c, const char *p, size_t n)
     if (n > c->v->longest)
         return -1;
     if (c->v->flags & PRE_RAW)
-        return find_plain(c->v, p, n);
+        return tok_find_plain(c->v, p, n);
     char letters[4];
     c->word.n = 0;
     for (size_t i = 0; i < n; i++) {
-        const size_t k = byte_letter((unsigned char)p[i], letters);
+        const size_t k = tok_byte_letter((unsigned char)p[i], letters);
         buf_add(&c->word, letters, k);
     }
-    return c->word.failed ? -1 : find_plain(c->v, c->word.p, c->word.n);
+    return c->word.failed ? -1 : tok_find_plain(c->v, c->word.p, c->word.n);
 }
 
 static int encode_word(struct encoder *c, const char *text, struct piece w, struct err *e)
@@ -193,11 +193,11 @@ static int encode_word(struct encoder *c, const char *text, struct piece w, stru
     }
     if (raw)
         return merge_characters(c, text, w.start, w.end, e);
-    if (merger_start(&c->merger, n, e))
+    if (tok_merger_start(&c->merger, n, e))
         return -1;
     for (uint32_t i = w.start; i < w.end; i++)
-        merger_add(&c->merger, i, 1, v->byte_id[(unsigned char)text[i]]);
-    if (merger_run(&c->merger, v, text, e))
+        tok_merger_add(&c->merger, i, 1, v->byte_id[(unsigned char)text[i]]);
+    if (tok_merger_run(&c->merger, v, text, e))
         return -1;
     /* A byte whose letter is no token has nothing left to fall back on: it is dropped. */
     return add_merged(c, text, false, e);
@@ -221,7 +221,7 @@ static int encode_bpe(struct encoder *c, const char *p, size_t n, struct err *e)
     if (c->text.failed || c->shape.failed || c->word.failed)
         return out_of_memory(e);
     const struct buf *shape = c->shape.n ? &c->shape : &c->text;
-    if (splitter_run(&c->v->split, c->match, shape->p, (uint32_t)shape->n, &c->pieces, e))
+    if (tok_splitter_run(&c->v->split, c->match, shape->p, (uint32_t)shape->n, &c->pieces, e))
         return -1;
     for (size_t i = 0; i < c->pieces.n_now; i++)
         if (encode_word(c, c->text.p, c->pieces.now[i], e))
@@ -229,7 +229,7 @@ static int encode_bpe(struct encoder *c, const char *p, size_t n, struct err *e)
     return 0;
 }
 
-/* ---- the door ----------------------------------------------------------------------------------- */
+/* ---- the door --------------------------------------------------------------------------- */
 
 int tok_encode(const struct tok_vocab *v, const char *text, size_t n,
                const struct text_span *trusted, size_t n_trusted, struct tok_ids *out,
@@ -240,7 +240,7 @@ int tok_encode(const struct tok_vocab *v, const char *text, size_t n,
         return err_set(e, ERR_LIMIT, "a text of %zu bytes is too long", n);
     struct encoder c = {.v = v, .out = out};
     struct segments segs = {0};
-    int rc = specials_cut(v, text, n, trusted, n_trusted, &segs, e);
+    int rc = tok_specials_cut(v, text, n, trusted, n_trusted, &segs, e);
     bool after_special = true; /* so is the start of the text */
     for (size_t i = 0; !rc && i < segs.n; i++) {
         const struct segment *s = &segs.s[i];
@@ -254,11 +254,11 @@ int tok_encode(const struct tok_vocab *v, const char *text, size_t n,
         after_special = s->id >= 0;
     }
     free(segs.s);
-    merger_free(&c.merger);
+    tok_merger_free(&c.merger);
     buf_free(&c.text);
     buf_free(&c.shape);
     buf_free(&c.word);
-    pieces_free(&c.pieces);
+    tok_pieces_free(&c.pieces);
     pcre2_match_data_free(c.match);
     return rc;
 }

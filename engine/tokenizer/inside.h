@@ -26,8 +26,8 @@ struct pre_rule {
     const char *const *patterns; /* NULL at the end */
     unsigned flags;
 };
-extern const struct pre_rule pre_rules[];
-extern const size_t n_pre_rules;
+extern const struct pre_rule tok_pre_rules[];
+extern const size_t tok_n_pre_rules;
 
 enum { SPLIT_STEPS_MAX = 8 }; /* patterns of one rule */
 enum split_how {
@@ -43,6 +43,7 @@ struct splitter {
     } step[SPLIT_STEPS_MAX];
     size_t n_steps;
     pcre2_match_context *limits;
+    uint32_t options; /* of pcre2_match: a test adds PCRE2_NO_JIT */
 };
 struct piece { /* bytes start..end-1 of the text that is split */
     uint32_t start, end;
@@ -53,14 +54,14 @@ struct pieces { /* two lists: a pattern reads one and writes the other */
 };
 
 /* The rule of that name, or NULL with ERR_UNSUPPORTED and the names there are. */
-const struct pre_rule *pre_rule_find(struct text name, struct err *e);
-int splitter_init(struct splitter *s, const struct pre_rule *rule, struct err *e);
-void splitter_free(struct splitter *s);
-size_t splitter_bytes(const struct splitter *s);
+const struct pre_rule *tok_pre_rule_find(struct text name, struct err *e);
+int tok_splitter_init(struct splitter *s, const struct pre_rule *rule, struct err *e);
+void tok_splitter_free(struct splitter *s);
+size_t tok_splitter_bytes(const struct splitter *s);
 /* Cut text[0..n), well-formed as PCRE2 sees it, to p->now[0..p->n_now). */
-int splitter_run(const struct splitter *s, pcre2_match_data *md, const char *text, uint32_t n,
-                 struct pieces *p, struct err *e);
-void pieces_free(struct pieces *p);
+int tok_splitter_run(const struct splitter *s, pcre2_match_data *md, const char *text, uint32_t n,
+                     struct pieces *p, struct err *e);
+void tok_pieces_free(struct pieces *p);
 
 /* ---- the vocabulary ------------------------------------------------------------------- */
 
@@ -127,24 +128,24 @@ struct tok_vocab {
     uint32_t first[256]; /* nodes below the root by byte; 0: none */
 };
 
-static inline struct text vocab_text(const struct tok_vocab *v, tok_id id)
+static inline struct text tok_text_at(const struct tok_vocab *v, tok_id id)
 {
     return (struct text){v->text + v->text_at[id], v->text_at[id + 1] - v->text_at[id]};
 }
 
-uint64_t hash_bytes(const char *p, size_t n);
-int table_build(struct tok_vocab *v, struct err *e);
-int merges_build(struct tok_vocab *v, const struct gguf_value *val, struct err *e);
+uint64_t tok_hash_bytes(const char *p, size_t n);
+int tok_table_build(struct tok_vocab *v, struct err *e);
+int tok_merges_build(struct tok_vocab *v, const struct gguf_value *val, struct err *e);
 /* The slot of a merge, or NULL. */
-const struct merge_slot *merge_find(const struct tok_vocab *v, tok_id left, tok_id right);
+const struct merge_slot *tok_merge_find(const struct tok_vocab *v, tok_id left, tok_id right);
 /* Like tok_find, but only what may come out of ordinary text: no control, unknown or byte
  * tokens. The letters of a byte-level vocabulary are to be given as letters. */
-tok_id find_plain(const struct tok_vocab *v, const char *p, size_t n);
+tok_id tok_find_plain(const struct tok_vocab *v, const char *p, size_t n);
 
-int named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e); /* named_ids.c */
-int pieces_build(struct tok_vocab *v, struct err *e);                       /* decode.c */
-size_t byte_letter(unsigned char b, char out[4]); /* letter of a byte; its length (decode.c) */
-void byte_ids_build(struct tok_vocab *v);
+int tok_named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e); /* named_ids.c */
+int tok_pieces_build(struct tok_vocab *v, struct err *e);                       /* decode.c */
+size_t tok_byte_letter(unsigned char b, char out[4]); /* letter of a byte; its length (decode.c) */
+void tok_byte_ids_build(struct tok_vocab *v);
 
 /* ---- cutting out special tokens (specials.c) -------------------------------------------- */
 
@@ -156,10 +157,10 @@ struct segments {
     struct segment *s;
     size_t n, cap;
 };
-int specials_build(struct tok_vocab *v, struct err *e);
-int specials_cut(const struct tok_vocab *v, const char *text, size_t n,
-                 const struct text_span *trusted, size_t n_trusted, struct segments *out,
-                 struct err *e);
+int tok_specials_build(struct tok_vocab *v, struct err *e);
+int tok_specials_cut(const struct tok_vocab *v, const char *text, size_t n,
+                     const struct text_span *trusted, size_t n_trusted, struct segments *out,
+                     struct err *e);
 
 /* ---- merging (merge.c) -------------------------------------------------------------------- */
 
@@ -180,13 +181,14 @@ struct merger { /* scratch of one tok_encode */
     size_t n_heap, cap_heap;
     uint64_t steps; /* heap operations so far: tests look at it */
 };
-void merger_free(struct merger *m);
-int merger_start(struct merger *m, size_t n_max, struct err *e); /* no symbols, room for n_max */
-void merger_add(struct merger *m, uint32_t start, uint32_t len, tok_id id);
+void tok_merger_free(struct merger *m);
+/* No symbols, room for n_max. */
+int tok_merger_start(struct merger *m, size_t n_max, struct err *e);
+void tok_merger_add(struct merger *m, uint32_t start, uint32_t len, tok_id id);
 /* Join until nothing joins. `text` is what start and len of the symbols mean. */
-int merger_run(struct merger *m, const struct tok_vocab *v, const char *text, struct err *e);
+int tok_merger_run(struct merger *m, const struct tok_vocab *v, const char *text, struct err *e);
 
 /* room for `want` items of `size` at *p (cap *cap); 0 or -1 with ERR_MEMORY */
-int room_for(void **p, size_t *cap, size_t want, size_t size, struct err *e);
+int tok_room_for(void **p, size_t *cap, size_t want, size_t size, struct err *e);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int room_for(void **p, size_t *cap, size_t want, size_t size, struct err *e)
+int tok_room_for(void **p, size_t *cap, size_t want, size_t size, struct err *e)
 {
     if (want <= *cap)
         return 0;
@@ -24,21 +24,21 @@ int room_for(void **p, size_t *cap, size_t want, size_t size, struct err *e)
     return 0;
 }
 
-void merger_free(struct merger *m)
+void tok_merger_free(struct merger *m)
 {
     free(m->sym);
     free(m->heap);
     *m = (struct merger){0};
 }
 
-int merger_start(struct merger *m, size_t n_max, struct err *e)
+int tok_merger_start(struct merger *m, size_t n_max, struct err *e)
 {
     m->n = 0;
     m->n_heap = 0;
-    return room_for((void **)&m->sym, &m->cap_sym, n_max, sizeof *m->sym, e);
+    return tok_room_for((void **)&m->sym, &m->cap_sym, n_max, sizeof *m->sym, e);
 }
 
-void merger_add(struct merger *m, uint32_t start, uint32_t len, tok_id id)
+void tok_merger_add(struct merger *m, uint32_t start, uint32_t len, tok_id id)
 {
     const uint32_t i = (uint32_t)m->n++;
     if (i)
@@ -56,7 +56,7 @@ static inline bool before(const struct cand *a, const struct cand *b)
 static int heap_push(struct merger *m, struct cand c, struct err *e)
 {
     if (m->n_heap == m->cap_heap &&
-        room_for((void **)&m->heap, &m->cap_heap, m->n_heap + 1, sizeof *m->heap, e))
+        tok_room_for((void **)&m->heap, &m->cap_heap, m->n_heap + 1, sizeof *m->heap, e))
         return -1;
     size_t i = m->n_heap++;
     for (; i > 0; i = (i - 1) / 2) {
@@ -103,7 +103,7 @@ static int consider(struct merger *m, const struct tok_vocab *v, const char *tex
     if (v->kind == KIND_BPE) {
         if (l->id < 0 || r->id < 0)
             return 0;
-        const struct merge_slot *slot = merge_find(v, l->id, r->id);
+        const struct merge_slot *slot = tok_merge_find(v, l->id, r->id);
         if (!slot)
             return 0;
         c.id = slot->result;
@@ -111,7 +111,7 @@ static int consider(struct merger *m, const struct tok_vocab *v, const char *tex
     } else {
         if (c.len > v->longest)
             return 0;
-        c.id = find_plain(v, text + l->start, c.len);
+        c.id = tok_find_plain(v, text + l->start, c.len);
         if (c.id < 0)
             return 0;
         rank = v->score_key[c.id];
@@ -120,7 +120,7 @@ static int consider(struct merger *m, const struct tok_vocab *v, const char *tex
     return heap_push(m, c, e);
 }
 
-int merger_run(struct merger *m, const struct tok_vocab *v, const char *text, struct err *e)
+int tok_merger_run(struct merger *m, const struct tok_vocab *v, const char *text, struct err *e)
 {
     for (uint32_t i = 1; i < m->n; i++)
         if (consider(m, v, text, i - 1, i, e))

@@ -183,7 +183,7 @@ static tok_id in_range(const struct tok_vocab *v, tok_id id)
     return id < v->n ? id : -1;
 }
 
-int named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e)
+int tok_named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e)
 {
     const bool spm = v->kind == KIND_SPM;
     const tok_id usual = v->flags & PRE_NO_IDS ? -1 : 11; /* where GPT-2 files leave them out */

@@ -231,7 +231,7 @@ static const char *const r31[] = {
     NULL,
 };
 
-const struct pre_rule pre_rules[] = {
+const struct pre_rule tok_pre_rules[] = {
     {"a.x-4.0", r10, PRE_CLEAN},
     {"afmoe", r30, 0},
     {"bailingmoe", r26, 0},
@@ -324,5 +324,5 @@ const struct pre_rule pre_rules[] = {
     {"whitespace", r14, PRE_CLEAN | PRE_RAW | PRE_DROP_GAPS},
     {"youtu", r8, PRE_IGNORE_MERGES},
 };
-const size_t n_pre_rules = sizeof pre_rules / sizeof pre_rules[0];
+const size_t tok_n_pre_rules = sizeof tok_pre_rules / sizeof tok_pre_rules[0];
 // clang-format on

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- at loading ----------------------------------------------------------------------------- */
+/* ---- at loading ------------------------------------------------------------------------- */
 
 static int by_length(const void *pa, const void *pb)
 {
@@ -41,21 +41,21 @@ static uint32_t trie_step(struct tok_vocab *v, uint32_t node, unsigned char byte
     return c;
 }
 
-int specials_build(struct tok_vocab *v, struct err *e)
+int tok_specials_build(struct tok_vocab *v, struct err *e)
 {
     const unsigned wanted = ATTR_HIDDEN | ATTR_USER;
     size_t bytes = 1, n = 0;
     for (tok_id id = 0; id < v->n; id++)
         if (v->attr[id] & wanted) {
             n++;
-            bytes += vocab_text(v, id).n;
+            bytes += tok_text_at(v, id).n;
         }
     v->specials = arena_alloc(&v->arena, (n ? n : 1) * sizeof *v->specials, 8);
     v->trie = arena_alloc(&v->arena, bytes * sizeof *v->trie, 8);
     if (!v->specials || !v->trie || bytes > INT32_MAX)
         return err_set(e, ERR_MEMORY, "no memory for %zu special tokens", n);
     for (tok_id id = 0; id < v->n; id++) {
-        const struct text t = vocab_text(v, id);
+        const struct text t = tok_text_at(v, id);
         if (v->attr[id] & wanted && tok_find(v, t.p, t.n) == id)
             v->specials[v->n_specials++] =
                 (struct special){.id = id, .len = (uint32_t)t.n, .shorter = -1};
@@ -64,14 +64,14 @@ int specials_build(struct tok_vocab *v, struct err *e)
     v->n_trie = 1;
     v->trie[0].special = -1;
     for (uint32_t i = 0; i < v->n_specials; i++) {
-        const struct text t = vocab_text(v, v->specials[i].id);
+        const struct text t = tok_text_at(v, v->specials[i].id);
         uint32_t node = 0;
         for (size_t k = 0; k < t.n; k++)
             node = trie_step(v, node, (unsigned char)t.p[k]);
         v->trie[node].special = (int32_t)i;
     }
     for (uint32_t i = 0; i < v->n_specials; i++) {
-        const struct text t = vocab_text(v, v->specials[i].id);
+        const struct text t = tok_text_at(v, v->specials[i].id);
         uint32_t node = 0;
         for (size_t k = 0; k + 1 < t.n; k++) {
             node = trie_step(v, node, (unsigned char)t.p[k]);
@@ -82,7 +82,7 @@ int specials_build(struct tok_vocab *v, struct err *e)
     return 0;
 }
 
-/* ---- at tokenizing ---------------------------------------------------------------------------- */
+/* ---- at tokenizing ---------------------------------------------------------------------- */
 
 /* The longest special token at text[0..n), or -1. */
 static int32_t longest_at(const struct tok_vocab *v, const char *text, size_t n)
@@ -140,7 +140,7 @@ static bool goes_before(struct place a, struct place b)
 
 static int place_push(struct cutter *c, struct place p, struct err *e)
 {
-    if (room_for((void **)&c->heap, &c->cap_heap, c->n_heap + 1, sizeof *c->heap, e))
+    if (tok_room_for((void **)&c->heap, &c->cap_heap, c->n_heap + 1, sizeof *c->heap, e))
         return -1;
     size_t i = c->n_heap++;
     for (; i > 0 && goes_before(p, c->heap[(i - 1) / 2]); i = (i - 1) / 2)
@@ -198,7 +198,7 @@ static int take(struct cutter *c, struct place p, struct err *e)
         while (seg.end < c->n && !c->taken[seg.end] && is_blank(c->text[seg.end]))
             seg.end++;
     memset(c->taken + seg.start, 1, seg.end - seg.start);
-    if (room_for((void **)&c->cut, &c->cap_cut, c->n_cut + 1, sizeof *c->cut, e))
+    if (tok_room_for((void **)&c->cut, &c->cap_cut, c->n_cut + 1, sizeof *c->cut, e))
         return -1;
     c->cut[c->n_cut++] = seg;
     return 0;
@@ -233,15 +233,15 @@ static int by_start(const void *pa, const void *pb)
 
 static int add_segment(struct segments *out, struct segment s, struct err *e)
 {
-    if (room_for((void **)&out->s, &out->cap, out->n + 1, sizeof *out->s, e))
+    if (tok_room_for((void **)&out->s, &out->cap, out->n + 1, sizeof *out->s, e))
         return -1;
     out->s[out->n++] = s;
     return 0;
 }
 
-int specials_cut(const struct tok_vocab *v, const char *text, size_t n,
-                 const struct text_span *trusted, size_t n_trusted, struct segments *out,
-                 struct err *e)
+int tok_specials_cut(const struct tok_vocab *v, const char *text, size_t n,
+                     const struct text_span *trusted, size_t n_trusted, struct segments *out,
+                     struct err *e)
 {
     struct cutter c = {.v = v, .text = text, .n = n, .trusted = trusted, .n_trusted = n_trusted};
     int rc = -1;

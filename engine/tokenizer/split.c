@@ -9,14 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct pre_rule *pre_rule_find(struct text name, struct err *e)
+const struct pre_rule *tok_pre_rule_find(struct text name, struct err *e)
 {
-    for (size_t i = 0; i < n_pre_rules; i++)
-        if (strlen(pre_rules[i].name) == name.n && !memcmp(pre_rules[i].name, name.p, name.n))
-            return &pre_rules[i];
+    for (size_t i = 0; i < tok_n_pre_rules; i++) {
+        const struct pre_rule *rule = &tok_pre_rules[i];
+        if (strlen(rule->name) == name.n && !memcmp(rule->name, name.p, name.n))
+            return rule;
+    }
     struct buf list = {0};
-    for (size_t i = 0; i < n_pre_rules; i++)
-        buf_printf(&list, "%s%s", i ? " " : "", pre_rules[i].name);
+    for (size_t i = 0; i < tok_n_pre_rules; i++)
+        buf_printf(&list, "%s%s", i ? " " : "", tok_pre_rules[i].name);
     log_line(LOG_INFO, "pre-tokenizers: %s", list.p ? list.p : "");
     /* What matters stands first: the message is cut where it does not fit. */
     err_set(e, ERR_UNSUPPORTED, "pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not one of: %s",
@@ -76,9 +78,9 @@ static pcre2_code *compile(const char *pattern, struct err *e)
     return code;
 }
 
-int splitter_init(struct splitter *s, const struct pre_rule *rule, struct err *e)
+int tok_splitter_init(struct splitter *s, const struct pre_rule *rule, struct err *e)
 {
-    *s = (struct splitter){.rule = rule};
+    *s = (struct splitter){.rule = rule, .options = PCRE2_NO_UTF_CHECK};
     /* The work of each pattern is bound by the text, so the library's own limit, which is
      * meant for patterns from strangers, would only refuse long texts. */
     s->limits = pcre2_match_context_create(NULL);
@@ -97,7 +99,7 @@ int splitter_init(struct splitter *s, const struct pre_rule *rule, struct err *e
         }
         pcre2_code *code = compile(pattern, e);
         if (!code) {
-            splitter_free(s);
+            tok_splitter_free(s);
             return -1;
         }
         s->step[s->n_steps].code = code;
@@ -106,7 +108,7 @@ int splitter_init(struct splitter *s, const struct pre_rule *rule, struct err *e
     return 0;
 }
 
-void splitter_free(struct splitter *s)
+void tok_splitter_free(struct splitter *s)
 {
     for (size_t i = 0; i < s->n_steps; i++)
         pcre2_code_free(s->step[i].code);
@@ -114,7 +116,7 @@ void splitter_free(struct splitter *s)
     *s = (struct splitter){0};
 }
 
-size_t splitter_bytes(const struct splitter *s)
+size_t tok_splitter_bytes(const struct splitter *s)
 {
     size_t sum = 0;
     for (size_t i = 0; i < s->n_steps; i++) {
@@ -127,7 +129,7 @@ size_t splitter_bytes(const struct splitter *s)
     return sum;
 }
 
-void pieces_free(struct pieces *p)
+void tok_pieces_free(struct pieces *p)
 {
     free(p->now);
     free(p->next);
@@ -139,7 +141,7 @@ static int emit(struct pieces *p, uint32_t start, uint32_t end, struct err *e)
     if (start == end)
         return 0;
     if (p->n_next == p->cap_next &&
-        room_for((void **)&p->next, &p->cap_next, p->n_next + 1, sizeof *p->next, e))
+        tok_room_for((void **)&p->next, &p->cap_next, p->n_next + 1, sizeof *p->next, e))
         return -1;
     p->next[p->n_next++] = (struct piece){start, end};
     return 0;
@@ -180,11 +182,10 @@ static int split_piece(const struct splitter *s, size_t step, pcre2_match_data *
     const bool drop_gaps = s->rule->flags & PRE_DROP_GAPS;
     uint32_t open = piece.start; /* start of what is not emitted yet */
     for (uint32_t at = 0; at < len;) {
-        int rc = pcre2_match(s->step[step].code, subject, len, at, PCRE2_NO_UTF_CHECK, md,
-                             s->limits);
+        int rc = pcre2_match(s->step[step].code, subject, len, at, s->options, md, s->limits);
         if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-            rc = pcre2_match(s->step[step].code, subject, len, at,
-                             PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, md, s->limits);
+            rc = pcre2_match(s->step[step].code, subject, len, at, s->options | PCRE2_NO_JIT, md,
+                             s->limits);
         if (rc == PCRE2_ERROR_NOMATCH)
             break;
         if (rc < 0)
@@ -215,8 +216,8 @@ static int split_piece(const struct splitter *s, size_t step, pcre2_match_data *
     return drop_gaps ? 0 : emit(p, open, piece.end, e);
 }
 
-int splitter_run(const struct splitter *s, pcre2_match_data *md, const char *text, uint32_t n,
-                 struct pieces *p, struct err *e)
+int tok_splitter_run(const struct splitter *s, pcre2_match_data *md, const char *text, uint32_t n,
+                     struct pieces *p, struct err *e)
 {
     p->n_now = p->n_next = 0;
     if (emit(p, 0, n, e))

@@ -6,7 +6,7 @@
 
 /* A multiply and a fold per eight bytes. It need not withstand an attacker who picks the
  * vocabulary: probing is bounded by the table, and such a file only slows its own loading. */
-uint64_t hash_bytes(const char *p, size_t n)
+uint64_t tok_hash_bytes(const char *p, size_t n)
 {
     uint64_t h = 0x9e3779b97f4a7c15u ^ n;
     while (n) {
@@ -45,14 +45,14 @@ static struct token_slot *probe(const struct tok_vocab *v, const char *p, size_t
         if (s->id < 0)
             return s;
         if (s->tag == tag) {
-            const struct text t = vocab_text(v, s->id);
+            const struct text t = tok_text_at(v, s->id);
             if (t.n == n && !memcmp(t.p, p, n))
                 return s;
         }
     }
 }
 
-int table_build(struct tok_vocab *v, struct err *e)
+int tok_table_build(struct tok_vocab *v, struct err *e)
 {
     v->table_mask = mask_for((uint64_t)v->n);
     const size_t slots = (size_t)v->table_mask + 1;
@@ -61,8 +61,8 @@ int table_build(struct tok_vocab *v, struct err *e)
         return err_set(e, ERR_MEMORY, "no memory for the vocabulary");
     memset(v->table, 0xff, slots * sizeof *v->table);
     for (tok_id id = 0; id < v->n; id++) {
-        const struct text t = vocab_text(v, id);
-        const uint32_t tag = (uint32_t)hash_bytes(t.p, t.n);
+        const struct text t = tok_text_at(v, id);
+        const uint32_t tag = (uint32_t)tok_hash_bytes(t.p, t.n);
         *probe(v, t.p, t.n, tag) = (struct token_slot){tag, id}; /* of twins the last one counts */
     }
     return 0;
@@ -72,18 +72,18 @@ tok_id tok_find(const struct tok_vocab *v, const char *text, size_t n)
 {
     if (n > v->longest)
         return -1;
-    return probe(v, text, n, (uint32_t)hash_bytes(text, n))->id;
+    return probe(v, text, n, (uint32_t)tok_hash_bytes(text, n))->id;
 }
 
-tok_id find_plain(const struct tok_vocab *v, const char *p, size_t n)
+tok_id tok_find_plain(const struct tok_vocab *v, const char *p, size_t n)
 {
     const tok_id id = tok_find(v, p, n);
     return id >= 0 && v->attr[id] & (ATTR_HIDDEN | ATTR_BYTE) ? -1 : id;
 }
 
-/* ---- merges ------------------------------------------------------------------------------- */
+/* ---- merges ----------------------------------------------------------------------------- */
 
-const struct merge_slot *merge_find(const struct tok_vocab *v, tok_id left, tok_id right)
+const struct merge_slot *tok_merge_find(const struct tok_vocab *v, tok_id left, tok_id right)
 {
     for (uint32_t i = pair_hash(left, right) & v->merge_mask;; i = (i + 1) & v->merge_mask) {
         const struct merge_slot *s = &v->merges[i];
@@ -125,7 +125,7 @@ static int cut_line(struct text line, uint64_t rank, struct lookup part[3], stru
 static void look_up(const struct tok_vocab *v, struct lookup *l, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        l[i].tag = (uint32_t)hash_bytes(l[i].text.p, l[i].text.n);
+        l[i].tag = (uint32_t)tok_hash_bytes(l[i].text.p, l[i].text.n);
         __builtin_prefetch(&v->table[l[i].tag & v->table_mask]);
     }
     for (size_t i = 0; i < n; i++) {
@@ -202,7 +202,7 @@ static int add_batch(struct tok_vocab *v, struct batch *b, const struct text *li
     return 0;
 }
 
-int merges_build(struct tok_vocab *v, const struct gguf_value *val, struct err *e)
+int tok_merges_build(struct tok_vocab *v, const struct gguf_value *val, struct err *e)
 {
     const uint64_t n = val ? val->n : 0;
     if (n > (uint64_t)1 << 24)

@@ -165,7 +165,7 @@ static int read_kind(struct tok_vocab *v, const struct gguf *g, struct err *e)
         if (!named)
             log_line(LOG_INFO, "no tokenizer.ggml.pre in the file: \"default\" is used");
     }
-    const struct pre_rule *rule = pre_rule_find(pre, e);
+    const struct pre_rule *rule = tok_pre_rule_find(pre, e);
     if (!rule)
         return -1;
     v->flags = rule->flags | (gemma4 ? PRE_NO_IDS : 0);
@@ -176,7 +176,7 @@ static int read_kind(struct tok_vocab *v, const struct gguf *g, struct err *e)
     if (lower)
         return err_set(e, ERR_UNSUPPORTED, "pre-tokenizer \"%s\" with lower-casing is not "
                        "supported", rule->name);
-    return splitter_init(&v->split, rule, e);
+    return tok_splitter_init(&v->split, rule, e);
 }
 
 struct tok_vocab *tok_vocab_new(const struct gguf *g, struct err *e)
@@ -186,8 +186,8 @@ struct tok_vocab *tok_vocab_new(const struct gguf *g, struct err *e)
         err_set(e, ERR_MEMORY, "no memory for the vocabulary");
         return NULL;
     }
-    if (read_kind(v, g, e) || read_tokens(v, g, e) || read_types(v, g, e) || table_build(v, e) ||
-        named_ids_load(v, g, e))
+    if (read_kind(v, g, e) || read_tokens(v, g, e) || read_types(v, g, e) ||
+        tok_table_build(v, e) || tok_named_ids_load(v, g, e))
         goto fail;
     if (v->kind == KIND_SPM) {
         if (read_scores(v, g, e))
@@ -200,11 +200,11 @@ struct tok_vocab *tok_vocab_new(const struct gguf *g, struct err *e)
             err_set(e, ERR_INPUT, "key \"tokenizer.ggml.merges\" is missing");
             goto fail;
         }
-        if (merges_build(v, merges, e))
+        if (tok_merges_build(v, merges, e))
             goto fail;
     }
-    byte_ids_build(v);
-    if (pieces_build(v, e) || specials_build(v, e))
+    tok_byte_ids_build(v);
+    if (tok_pieces_build(v, e) || tok_specials_build(v, e))
         goto fail;
     return v;
 fail:
@@ -216,14 +216,14 @@ void tok_vocab_free(struct tok_vocab *v)
 {
     if (!v)
         return;
-    splitter_free(&v->split);
+    tok_splitter_free(&v->split);
     arena_free(&v->arena);
     free(v);
 }
 
 size_t tok_vocab_bytes(const struct tok_vocab *v)
 {
-    return sizeof *v + v->arena.used_bytes + splitter_bytes(&v->split);
+    return sizeof *v + v->arena.used_bytes + tok_splitter_bytes(&v->split);
 }
 
 tok_id tok_n_vocab(const struct tok_vocab *v)
