@@ -68,18 +68,18 @@ void piece_add(struct piece *p, const char *bytes, size_t n, struct buf *out)
         return;
     const size_t ready = p->held.n - incomplete_tail(p->held.p, p->held.n);
     for (size_t i = 0; i < ready; i++) {
-        for (int s = 0; s < p->n_stops; s++) {
-            bool whole;
-            if (!p->stops[s][0] || !may_begin(p->held.p + i, p->held.n - i, p->stops[s], &whole))
-                continue;
-            put_characters(p->held.p, i, out);
-            drop_front(&p->held, i);
-            if (whole) {
-                p->stopped = true;
-                buf_free(&p->held);
-            }
-            return;
+        bool some = false, whole = false;
+        for (int s = 0; s < p->n_stops && !whole; s++)
+            some |= may_begin(p->held.p + i, p->held.n - i, p->stops[s], &whole);
+        if (!some)
+            continue;
+        put_characters(p->held.p, i, out);
+        drop_front(&p->held, i);
+        if (whole) {
+            p->stopped = true;
+            buf_free(&p->held);
         }
+        return;
     }
     put_characters(p->held.p, ready, out);
     drop_front(&p->held, ready);

@@ -193,7 +193,7 @@ static int nucleus(struct smp_cand *c, int n, double p)
 }
 
 int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_id *history,
-               int64_t n, tok_id *out, struct err *e)
+               int64_t n, uint64_t counter, tok_id *out, struct err *e)
 {
     const struct eng_options *o = &s->opt;
     const int top = k->argmax(logits, s->n_vocab);
@@ -218,7 +218,7 @@ int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_
     }
     for (int i = 0; i < m; i++)
         c[i].logit /= o->temperature;
-    const double sum = weigh(c, m), u = smp_uniform(s->seed, (uint64_t)n) * sum;
+    const double sum = weigh(c, m), u = smp_uniform(s->seed, counter) * sum;
     double mass = 0;
     int i = 0;
     for (; i < m - 1; i++) {

@@ -20,11 +20,12 @@ struct smp { /* one sequence's sampler; a zeroed struct is none */
 int smp_init(struct smp *s, const struct eng_options *opt, uint64_t seed, int32_t n_vocab,
              struct err *e);
 void smp_free(struct smp *s);
-/* Choose the next token. `logits` [n_vocab] may be changed. `history`: all tokens of the sequence
- * so far (prompt and answer), n of them; the token drawn stands at position n, which keys the
- * random number. -1 and ERR_BUG if there is a NaN. */
+/* Choose the next token. `logits` [n_vocab] may be changed. `history`: the n tokens of the context
+ * so far (prompt and answer), for the penalties. `counter` keys the random number: how many tokens
+ * came before this one, those that a context shift dropped included. -1 and ERR_BUG if there is a
+ * NaN. */
 int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_id *history,
-               int64_t n, tok_id *out, struct err *e);
+               int64_t n, uint64_t counter, tok_id *out, struct err *e);
 
 /* A number in [0, 1) that depends on key and counter alone: Philox 4x32-10 (Salmon et al. 2011). */
 double smp_uniform(uint64_t key, uint64_t counter);

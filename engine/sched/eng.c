@@ -1,0 +1,386 @@
+/* engine/sched/eng.c - the server's level of the door: submit, cancel, list, drain. */
+#include "engine/sched/sched.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "engine/info.h"
+
+/* What the system can still give: MemAvailable, or what the cgroup leaves. */
+static uint64_t available_bytes(void)
+{
+    uint64_t kb = 0, out = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "r");
+    if (f) {
+        while (fgets(line, sizeof line, f))
+            if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kb) == 1)
+                break;
+        fclose(f);
+    }
+    out = kb * 1024;
+    uint64_t most, now;
+    f = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (f) {
+        const bool limited = fscanf(f, "%" SCNu64, &most) == 1;
+        fclose(f);
+        f = limited ? fopen("/sys/fs/cgroup/memory.current", "r") : NULL;
+        if (f) {
+            if (fscanf(f, "%" SCNu64, &now) == 1 && most > now && most - now < out)
+                out = most - now;
+            fclose(f);
+        }
+    }
+    return out ? out : (uint64_t)4 << 30;
+}
+
+static void cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t a;
+    pthread_condattr_init(&a);
+    pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &a);
+    pthread_condattr_destroy(&a);
+}
+
+struct eng *eng_new(const struct eng_config *cfg, struct err *e)
+{
+    struct eng *g = calloc(1, sizeof *g);
+    if (!g) {
+        err_set(e, ERR_MEMORY, "no memory for the engine");
+        return NULL;
+    }
+    g->cfg = *cfg;
+    if (!g->cfg.memory_bytes)
+        g->cfg.memory_bytes = available_bytes() / 10 * 9;
+    g->k = kernels_pick(cfg->isa, e);
+    g->crew = g->k ? crew_new(cfg->n_threads, e) : NULL;
+    if (!g->crew) {
+        free(g);
+        return NULL;
+    }
+    pthread_mutex_init(&g->crew_lock, NULL);
+    pthread_mutex_init(&g->lock, NULL);
+    cond_init(&g->changed);
+    return g;
+}
+
+void eng_drain(struct eng *g, int64_t deadline)
+{
+    pthread_mutex_lock(&g->lock);
+    g->draining = true;
+    for (struct slot *s = g->slots; s; s = s->next)
+        pthread_cond_signal(&s->wake);
+    while (g->n_jobs && time_mono_ns() < deadline) {
+        const struct timespec t = {.tv_sec = deadline / 1000000000,
+                                   .tv_nsec = deadline % 1000000000};
+        pthread_cond_timedwait(&g->changed, &g->lock, &t);
+    }
+    while (g->n_threads) { /* what still runs is cancelled, step by step */
+        for (struct slot *s = g->slots; s; s = s->next) {
+            atomic_store(&s->cancel_load, true);
+            for (struct eng_job *j = s->head; j; j = j->next)
+                atomic_store(&j->cancelled, true);
+            for (int i = 0; i < MAX_PARALLEL; i++) {
+                struct eng_job *j = atomic_load(&s->running[i]);
+                if (j)
+                    atomic_store(&j->cancelled, true);
+            }
+            pthread_cond_signal(&s->wake);
+        }
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        t.tv_nsec += 50000000;
+        if (t.tv_nsec >= 1000000000) {
+            t.tv_nsec -= 1000000000;
+            t.tv_sec++;
+        }
+        pthread_cond_timedwait(&g->changed, &g->lock, &t);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+void eng_free(struct eng *g)
+{
+    if (!g)
+        return;
+    eng_drain(g, 0);
+    while (g->infos) {
+        struct info_entry *n = g->infos;
+        g->infos = n->next;
+        free(n->chat_template);
+        free(n);
+    }
+    crew_free(g->crew);
+    pthread_cond_destroy(&g->changed);
+    pthread_mutex_destroy(&g->lock);
+    pthread_mutex_destroy(&g->crew_lock);
+    free(g);
+}
+
+/* ---- what a file says ------------------------------------------------------------------------- */
+
+int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_info **out,
+                   struct err *e)
+{
+    if (!m->model_layer)
+        return err_set(e, ERR_INPUT, "this model has no GGUF file");
+    pthread_mutex_lock(&g->lock);
+    struct info_entry *n = g->infos;
+    while (n && memcmp(&n->key, &m->model_layer->digest, sizeof n->key))
+        n = n->next;
+    pthread_mutex_unlock(&g->lock);
+    if (!n) { /* two threads may read the same header: both entries are right */
+        n = calloc(1, sizeof *n);
+        if (!n)
+            return err_set(e, ERR_MEMORY, "no memory for a model's header");
+        if (info_read(g->cfg.store, m, &n->info, &n->chat_template, e)) {
+            free(n);
+            return -1;
+        }
+        n->info.chat_template = n->chat_template;
+        n->key = m->model_layer->digest;
+        pthread_mutex_lock(&g->lock);
+        n->next = g->infos;
+        g->infos = n;
+        pthread_mutex_unlock(&g->lock);
+    }
+    *out = &n->info;
+    return 0;
+}
+
+json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e)
+{
+    return info_metadata(g->cfg.store, m, verbose, e);
+}
+
+/* ---- submitting ------------------------------------------------------------------------------------ */
+
+static struct eng_job *job_new(const struct eng_request *r, const struct eng_sink *sink,
+                               struct err *e)
+{
+    struct eng_job *j = calloc(1, sizeof *j);
+    if (!j)
+        goto none;
+    atomic_init(&j->refs, 1);
+    j->sink = *sink;
+    j->kind = r->kind;
+    j->submitted = time_mono_ns();
+    j->continue_last = r->continue_last;
+    j->no_truncate = r->no_truncate;
+    j->no_shift = r->no_shift;
+    j->want_context = r->want_context;
+    eng_options_init(&j->opt);
+    if (r->raw) {
+        j->raw = malloc(r->n_raw + 1);
+        if (!j->raw)
+            goto none;
+        memcpy(j->raw, r->raw, r->n_raw);
+        j->raw[r->n_raw] = 0;
+        j->n_raw = r->n_raw;
+    }
+    if (r->chat && !(j->chat = json_deep_copy(r->chat)))
+        goto none;
+    if (r->template_text && !(j->template_text = strdup(r->template_text)))
+        goto none;
+    if (r->n_context) {
+        j->context = malloc(r->n_context * sizeof *j->context);
+        if (!j->context)
+            goto none;
+        memcpy(j->context, r->context, r->n_context * sizeof *j->context);
+        j->n_context = r->n_context;
+    }
+    if (r->options) {
+        j->opt = *r->options;
+        j->opt.n_stops = 0;
+        j->opt.warnings = r->options->warnings ? json_deep_copy(r->options->warnings) : NULL;
+        for (int i = 0; i < r->options->n_stops; i++) {
+            j->opt.stops[i] = strdup(r->options->stops[i]);
+            if (!j->opt.stops[i])
+                goto none;
+            j->opt.n_stops++;
+        }
+    }
+    return j;
+none:
+    err_set(e, ERR_MEMORY, "no memory for a request");
+    if (j)
+        job_unref(j);
+    return NULL;
+}
+
+/* Under the lock: a new slot for this model, its thread started. */
+static struct slot *slot_new(struct eng *g, const struct store_model *m, struct err *e)
+{
+    struct slot *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(e, ERR_MEMORY, "no memory for a model");
+        return NULL;
+    }
+    s->g = g;
+    s->keep_alive_ns = g->cfg.keep_alive_ns;
+    s->expires = INT64_MAX;
+    store_name_short(&m->name, s->name, sizeof s->name);
+    snprintf(s->id, sizeof s->id, "%s", m->id);
+    for (size_t i = 0; i < m->n_layers; i++) {
+        if (strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model") ||
+            s->n_files == MAX_FILES)
+            continue;
+        s->files[s->n_files++] = m->layers[i].digest;
+        s->need_bytes += m->layers[i].size;
+    }
+    cond_init(&s->wake);
+    s->next = g->slots;
+    g->slots = s;
+    g->n_threads++;
+    pthread_attr_t a;
+    pthread_attr_init(&a);
+    pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+    const int rc = pthread_create(&s->thread, &a, slot_main, s);
+    pthread_attr_destroy(&a);
+    if (rc) {
+        g->slots = s->next;
+        g->n_threads--;
+        pthread_cond_destroy(&s->wake);
+        free(s);
+        err_set(e, ERR_MEMORY, "no thread for a model");
+        return NULL;
+    }
+    return s;
+}
+
+/* The key of a model: its first GGUF layer, in manifest order. */
+static const struct digest *first_file(const struct store_model *m)
+{
+    for (size_t i = 0; i < m->n_layers; i++)
+        if (!strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model"))
+            return &m->layers[i].digest;
+    return NULL;
+}
+
+int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink *sink,
+               struct eng_job **out, struct err *e)
+{
+    const struct digest *key = first_file(r->model);
+    if (!key)
+        return err_set(e, ERR_INPUT, "this model has no GGUF file");
+    if (r->template_text && r->chat) { /* say it before anything is loaded */
+        struct chat_template *t =
+            chat_template_new(CHAT_GO, r->template_text, strlen(r->template_text), e);
+        if (!t)
+            return -1;
+        chat_template_free(t);
+    }
+    struct eng_job *j = job_new(r, sink, e);
+    if (!j)
+        return -1;
+    const int most = g->cfg.max_queue > 0 ? g->cfg.max_queue : 512;
+    int rc = -1;
+    pthread_mutex_lock(&g->lock);
+    struct slot *s = g->slots;
+    while (s && memcmp(&s->files[0], key, sizeof *key))
+        s = s->next;
+    if (g->draining || (s && s->n_queued >= most))
+        err_set(e, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");
+    else if (s || (s = slot_new(g, r->model, e)))
+        rc = 0;
+    if (!rc) {
+        if (r->has_keep_alive)
+            s->keep_alive_ns = r->keep_alive_ns;
+        s->evict = false;
+        atomic_fetch_add(&j->refs, 1); /* one is the slot's, one the caller's */
+        if (s->tail)
+            s->tail->next = j;
+        else
+            s->head = j;
+        s->tail = j;
+        s->n_queued++;
+        g->n_jobs++;
+        *out = j; /* before the sink can be called */
+        pthread_cond_signal(&s->wake);
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (rc)
+        job_unref(j);
+    return rc;
+}
+
+void eng_job_cancel(struct eng_job *j)
+{
+    atomic_store(&j->cancelled, true);
+}
+
+void eng_job_hold(struct eng_job *j, bool hold)
+{
+    atomic_store(&j->held, hold);
+}
+
+void eng_job_release(struct eng_job *j)
+{
+    job_unref(j);
+}
+
+int eng_render(struct eng *g, const struct eng_request *r, struct buf *out, struct err *e)
+{
+    (void)g;
+    (void)r;
+    (void)out;
+    return err_set(e, ERR_UNSUPPORTED, "rendering without generating is not supported yet");
+}
+
+/* ---- listing and unloading ------------------------------------------------------------------------------ */
+
+static int by_expiry(const void *a, const void *b)
+{
+    const struct eng_loaded *x = a, *y = b;
+    if (x->expires_real_ns != y->expires_real_ns)
+        return x->expires_real_ns > y->expires_real_ns ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e)
+{
+    *n = 0;
+    const int64_t offset = time_real_ns() - time_mono_ns();
+    pthread_mutex_lock(&g->lock);
+    size_t all = 0;
+    for (const struct slot *s = g->slots; s; s = s->next)
+        all++;
+    struct eng_loaded *rows = calloc(all + 1, sizeof *rows);
+    for (const struct slot *s = g->slots; rows && s; s = s->next) {
+        if (s->state != SLOT_READY)
+            continue;
+        struct eng_loaded *r = &rows[(*n)++];
+        snprintf(r->name, sizeof r->name, "%s", s->name);
+        snprintf(r->id, sizeof r->id, "%s", s->id);
+        r->model = s->files[0];
+        r->size_bytes = s->need_bytes;
+        r->expires_real_ns = s->expires == INT64_MAX ? INT64_MAX : s->expires + offset;
+        r->context_length = s->n_ctx_shown ? s->n_ctx_shown
+                            : g->cfg.default_ctx > 0 ? g->cfg.default_ctx : 4096;
+        r->parallel = g->cfg.n_parallel > 0 ? g->cfg.n_parallel : MAX_PARALLEL;
+        r->active = s->n_active;
+        r->queued = s->n_queued;
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (!rows)
+        return err_set(e, ERR_MEMORY, "no memory for a list");
+    qsort(rows, *n, sizeof *rows, by_expiry);
+    *out = rows;
+    return 0;
+}
+
+void eng_unload(struct eng *g, const struct digest *model)
+{
+    pthread_mutex_lock(&g->lock);
+    for (struct slot *s = g->slots; s; s = s->next)
+        if (!memcmp(&s->files[0], model, sizeof *model)) {
+            s->keep_alive_ns = 0;
+            if (!s->n_active && !s->n_queued)
+                s->expires = 0;
+            pthread_cond_signal(&s->wake);
+        }
+    pthread_mutex_unlock(&g->lock);
+}

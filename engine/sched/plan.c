@@ -1,0 +1,283 @@
+/* engine/sched/plan.c - one step of a slot: which rows, then what their logits say.
+ *
+ * Decode rows of all running jobs come first, then chunks of prompts, oldest first. While others
+ * generate, a chunk is as long as two plain steps take, so that the gap between tokens stays under
+ * about three times the plain gap. */
+#include "engine/sched/sched.h"
+
+#include <string.h>
+
+enum { LEAST_CHUNK = 16 }; /* rows: less would waste the step on overhead */
+
+/* ---- choosing rows -------------------------------------------------------------------------- */
+
+struct plan {
+    struct run runs[MAX_PARALLEL];
+    int job[MAX_PARALLEL]; /* index in slot.active */
+    int n_runs, n_rows, n_decode, n_prompt_rows;
+    int n_threads; /* cap; 0 = all */
+    struct slot *slot;
+};
+
+static bool all_cancelled(void *arg)
+{
+    const struct plan *p = arg;
+    for (int i = 0; i < p->n_runs; i++)
+        if (!atomic_load(&p->slot->active[p->job[i]]->cancelled))
+            return false;
+    return true;
+}
+
+/* Pages for rows of job i; when they run out the youngest other job gives up its pages (it computes
+ * them again later: the same bits). False: this job waits. */
+static bool make_room(struct slot *s, int i, int64_t n_positions, struct err *e)
+{
+    struct eng_job *j = s->active[i];
+    while (kv_grow(&s->m->pool, &j->kv, n_positions, e)) {
+        int youngest = -1;
+        for (int k = 0; k < MAX_PARALLEL; k++)
+            if (k != i && s->active[k] && s->active[k]->kv.n &&
+                (youngest < 0 || s->active[k]->submitted > s->active[youngest]->submitted))
+                youngest = k;
+        if (youngest < 0)
+            return false;
+        if (s->active[youngest]->submitted < j->submitted) {
+            e->code = ERR_NONE; /* we are the youngest: wait for the older ones */
+            kv_shrink(&s->m->pool, &j->kv, 0);
+            j->n_done = 0;
+            return false;
+        }
+        kv_shrink(&s->m->pool, &s->active[youngest]->kv, 0);
+        s->active[youngest]->n_done = 0;
+        log_line(LOG_INFO, "%s: out of key-value pages, the youngest request waits", s->name);
+    }
+    return true;
+}
+
+static void add_run(struct plan *p, struct slot *s, int i, int rows)
+{
+    struct eng_job *j = s->active[i];
+    const bool last = j->n_done + rows == (int64_t)j->tokens.n;
+    p->runs[p->n_runs] = (struct run){.row0 = p->n_rows,
+                                      .n = rows,
+                                      .pos0 = j->n_done,
+                                      .tokens = j->tokens.ids + j->n_done,
+                                      .pages = j->kv.pages,
+                                      .n_logits = last};
+    p->job[p->n_runs++] = i;
+    p->n_rows += rows;
+}
+
+static bool runs_now(const struct eng_job *j)
+{
+    return j && !atomic_load(&j->held) && !atomic_load(&j->cancelled);
+}
+
+static int in_order(const struct slot *s, int *order)
+{
+    int n = 0;
+    for (int i = 0; i < MAX_PARALLEL; i++)
+        if (s->active[i]) {
+            int k = n++;
+            for (; k > 0 && s->active[order[k - 1]]->submitted > s->active[i]->submitted; k--)
+                order[k] = order[k - 1];
+            order[k] = i;
+        }
+    return n;
+}
+
+static void make_plan(struct slot *s, struct plan *p)
+{
+    int order[MAX_PARALLEL];
+    const int n = in_order(s, order);
+    int budget = s->m->n_batch;
+    bool capped = true;
+    for (int pass = 0; pass < 2; pass++)
+        for (int k = 0; k < n; k++) {
+            const int i = order[k];
+            struct eng_job *j = s->active[i];
+            if (!runs_now(j))
+                continue;
+            const int64_t left = (int64_t)j->tokens.n - j->n_done;
+            if ((pass == 0) != (left == 1))
+                continue;
+            int rows = left < budget - p->n_rows ? (int)left : budget - p->n_rows;
+            if (j->opt.num_batch > 0 && rows > j->opt.num_batch)
+                rows = j->opt.num_batch;
+            if (pass == 1 && p->n_decode && s->ns_row > 0 && s->ns_decode > 0) {
+                int most = (int)(2 * s->ns_decode / s->ns_row) - p->n_prompt_rows;
+                most = most < LEAST_CHUNK ? LEAST_CHUNK : most;
+                rows = rows > most ? most : rows;
+            }
+            if (rows < 1)
+                continue;
+            struct err e = {0};
+            if (!make_room(s, i, j->n_done + rows, &e)) {
+                if (e.code) {
+                    e.code = ERR_MEMORY;
+                    slot_job_end(s, i, &e);
+                }
+                continue;
+            }
+            if (pass == 0)
+                p->n_decode++;
+            else
+                p->n_prompt_rows += rows;
+            if (j->opt.num_thread <= 0)
+                capped = false;
+            else if (j->opt.num_thread > p->n_threads)
+                p->n_threads = j->opt.num_thread;
+            add_run(p, s, i, rows);
+        }
+    if (!capped)
+        p->n_threads = 0;
+    /* make_room may have taken pages from a job that was planned before: such runs fall out. */
+    int kept = 0, rows = 0;
+    for (int r = 0; r < p->n_runs; r++) {
+        const struct eng_job *j = s->active[p->job[r]];
+        if (!j || j->n_done != p->runs[r].pos0 || j->kv.n == 0)
+            continue;
+        p->runs[kept] = p->runs[r];
+        p->runs[kept].row0 = rows;
+        p->job[kept++] = p->job[r];
+        rows += p->runs[r].n;
+    }
+    p->n_runs = kept;
+    p->n_rows = rows;
+}
+
+/* ---- after the step --------------------------------------------------------------------------- */
+
+static void give(struct eng_job *j, struct buf *text)
+{
+    if (text->n)
+        j->sink.piece(j->sink.arg, text->p, text->n);
+    buf_free(text);
+}
+
+/* The context is full: forget half of what is not kept (9.4). The kept part's keys stay. */
+static void shift_context(struct slot *s, struct eng_job *j)
+{
+    int64_t keep = j->opt.num_keep < 0 ? j->n_prompt
+                                       : (int64_t)j->opt.num_keep + tok_adds_bos(s->m->vocab);
+    const int64_t n = (int64_t)j->tokens.n;
+    keep = keep > j->n_ctx - 4 ? j->n_ctx - 4 : keep;
+    keep = keep < 0 ? 0 : keep;
+    int64_t drop = (n - keep) / 2;
+    drop = drop < 1 ? 1 : drop;
+    memmove(j->tokens.ids + keep, j->tokens.ids + keep + drop,
+            (size_t)(n - keep - drop) * sizeof *j->tokens.ids);
+    j->tokens.n = (size_t)(n - drop);
+    j->n_done = keep < j->n_done ? keep : j->n_done;
+    j->stats.context_shifts++;
+    log_line(LOG_INFO, "%s: the context of %d tokens is full, %lld were dropped", s->name, j->n_ctx,
+             (long long)drop);
+}
+
+static void finish(struct slot *s, int i, enum eng_done why)
+{
+    struct eng_job *j = s->active[i];
+    struct buf text = {0};
+    piece_end(&j->piece, &text);
+    give(j, &text);
+    j->stats.reason = why;
+    slot_job_end(s, i, NULL);
+}
+
+static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
+{
+    struct eng_job *j = s->active[i];
+    struct err e = {0};
+    if (!j->sampled) {
+        j->sampled = true;
+        j->t_prompt_end = now;
+        j->stats.prompt_ns = now - j->t_start;
+        if (j->n_predict == 0) {
+            finish(s, i, ENG_LENGTH);
+            return;
+        }
+    }
+    tok_id t;
+    if (smp_choose(&j->smp, s->m->k, (float *)(uintptr_t)logits, j->tokens.ids,
+                   (int64_t)j->tokens.n, j->n_drawn_before, &t, &e)) {
+        slot_job_end(s, i, &e);
+        return;
+    }
+    j->n_drawn_before++;
+    j->stats.eval_count++;
+    j->stats.eval_ns = time_mono_ns() - j->t_prompt_end + 1;
+    if (tok_is_eog(s->m->vocab, t)) {
+        finish(s, i, ENG_STOP);
+        return;
+    }
+    if (tok_ids_add(&j->tokens, t, &e) || (j->want_context && tok_ids_add(&j->whole, t, &e))) {
+        slot_job_end(s, i, &e);
+        return;
+    }
+    const struct text bytes = tok_piece(s->m->vocab, t, false);
+    struct buf text = {0};
+    piece_add(&j->piece, bytes.p, bytes.n, &text);
+    give(j, &text);
+    if (j->piece.stopped)
+        finish(s, i, ENG_STOP);
+    else if (j->stats.eval_count >= j->n_predict)
+        finish(s, i, ENG_LENGTH);
+    else if ((int64_t)j->tokens.n > j->n_ctx) {
+        if (j->no_shift)
+            finish(s, i, ENG_LENGTH);
+        else
+            shift_context(s, j);
+    }
+}
+
+static void learn(double *mean, double sample)
+{
+    *mean = *mean > 0 ? 0.8 * *mean + 0.2 * sample : sample;
+}
+
+bool slot_step(struct slot *s)
+{
+    for (int i = 0; i < MAX_PARALLEL; i++)
+        if (s->active[i] && atomic_load(&s->active[i]->cancelled)) {
+            struct err e = {0};
+            err_set(&e, ERR_CANCELLED, "request canceled");
+            slot_job_end(s, i, &e);
+        }
+    struct plan p = {.slot = s};
+    make_plan(s, &p);
+    if (!p.n_runs)
+        return false;
+    struct step step = {.runs = p.runs,
+                        .n_runs = p.n_runs,
+                        .n_rows = p.n_rows,
+                        .n_threads = p.n_threads,
+                        .stop = all_cancelled,
+                        .stop_arg = &p};
+    struct err e = {0};
+    eng_lock_crew(s->g, true);
+    const int64_t t0 = time_mono_ns();
+    const int rc = model_step(s->m, &step, &e);
+    const int64_t now = time_mono_ns();
+    eng_lock_crew(s->g, false);
+    if (rc) {
+        for (int r = 0; r < p.n_runs; r++)
+            slot_job_end(s, p.job[r], &e);
+        return true;
+    }
+    if (step.stopped)
+        return true; /* all of them are cancelled: the next call ends them */
+    if (!p.n_prompt_rows)
+        learn(&s->ns_decode, (double)(now - t0));
+    else if (p.n_prompt_rows >= LEAST_CHUNK)
+        learn(&s->ns_row, (double)(now - t0) / p.n_rows);
+    const float *logits = step.logits;
+    for (int r = 0; r < p.n_runs; r++) {
+        struct eng_job *j = s->active[p.job[r]];
+        j->n_done += p.runs[r].n;
+        if (p.runs[r].n_logits) {
+            take_logits(s, p.job[r], logits, now);
+            logits += s->m->hp.n_vocab;
+        }
+    }
+    return true;
+}
