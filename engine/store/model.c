@@ -110,7 +110,7 @@ static int take_layers(struct store *s, struct store_model *m, struct err *e)
     return 0;
 }
 
-int store_model_load(struct store *s, int dir, const struct store_name *name,
+static int load_once(struct store *s, int dir, const struct store_name *name,
                      struct store_model **out, struct err *e)
 {
     struct manifest mf = {0};
@@ -154,6 +154,25 @@ int store_model_load(struct store *s, int dir, const struct store_name *name,
 done:
     store_model_free(m);
     manifest_free(&mf);
+    return rc;
+}
+
+int store_model_load(struct store *s, int dir, const struct store_name *name,
+                     struct store_model **out, struct err *e)
+{
+    /* Between the read of a manifest and of its layers somebody may have replaced the model and
+     * removed the old layers: then the new manifest is there already. */
+    struct err mine = {0};
+    int rc = -1;
+    for (int try = 0; try < 3 && rc < 0; try++) {
+        mine = (struct err){0};
+        rc = load_once(s, dir, name, out, &mine);
+        if (mine.code != ERR_NOT_FOUND)
+            break;
+    }
+    if (rc < 0)
+        err_set(e, mine.code == ERR_NOT_FOUND ? ERR_IO : mine.code, "model '%s' is broken: %s",
+                name->model, mine.text);
     return rc;
 }
 
