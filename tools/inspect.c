@@ -52,9 +52,13 @@ static void add_clean(struct buf *b, struct text t, bool controls_too)
     }
 }
 
-/* The shortest of the precisions that reads back the same. */
+/* The shortest of the precisions that reads back the same; whole numbers as people write them. */
 static void real_text(double x, bool is_f32, char out[NUMBER_BYTES])
 {
+    if (fabs(x) < 1e15 && x == floor(x)) {
+        snprintf(out, NUMBER_BYTES, "%.1f", x);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(out, NUMBER_BYTES, "%.*g", digits, x);
         const double back = strtod(out, NULL);
