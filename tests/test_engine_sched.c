@@ -1,0 +1,463 @@
+/* tests/test_engine_sched.c - the server's level: submitted requests against tiny models. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "engine/engine.h"
+#include "gguf/types.h"
+#include "tests/tiny_model.h"
+
+static const char *const chatml =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+static char root[64];
+static struct store *store;
+static struct store_model *models[3];
+
+/* ---- a sink that remembers ------------------------------------------------------------ */
+
+struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    struct buf text;
+    bool ended, failed;
+    struct err e;
+    struct eng_stats stats;
+    tok_id context[4096];
+};
+
+static void on_piece(void *arg, const char *p, size_t n)
+{
+    struct answer *a = arg;
+    pthread_mutex_lock(&a->lock);
+    buf_add(&a->text, p, n);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void on_end(struct answer *a, bool failed)
+{
+    pthread_mutex_lock(&a->lock);
+    a->ended = true;
+    a->failed = failed;
+    pthread_cond_signal(&a->over);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void on_done(void *arg, const struct eng_stats *s)
+{
+    struct answer *a = arg;
+    a->stats = *s;
+    if (s->n_context && s->n_context <= 4096)
+        memcpy(a->context, s->context, s->n_context * sizeof *a->context);
+    on_end(a, false);
+}
+
+static void on_fail(void *arg, const struct err *e)
+{
+    struct answer *a = arg;
+    a->e = *e;
+    on_end(a, true);
+}
+
+static struct answer *answer_new(void)
+{
+    struct answer *a = calloc(1, sizeof *a);
+    assert_non_null(a);
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->over, NULL);
+    return a;
+}
+
+static void answer_wait(struct answer *a)
+{
+    pthread_mutex_lock(&a->lock);
+    while (!a->ended)
+        pthread_cond_wait(&a->over, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void answer_free(struct answer *a)
+{
+    buf_free(&a->text);
+    free(a);
+}
+
+static struct eng_job *submit(struct eng *g, struct answer *a, int model, const char *prompt,
+                              const struct eng_options *o, struct eng_request base)
+{
+    struct eng_job *j = NULL;
+    struct err e = {0};
+    base.kind = ENG_GENERATE;
+    base.model = models[model];
+    if (prompt) {
+        base.raw = prompt;
+        base.n_raw = strlen(prompt);
+    }
+    base.options = o;
+    const struct eng_sink sink = {a, on_piece, on_done, on_fail};
+    assert_int_equal(eng_submit(g, &base, &sink, &j, &e), 0);
+    return j;
+}
+
+static struct answer *ask(struct eng *g, int model, const char *prompt, const struct eng_options *o,
+                          struct eng_request base)
+{
+    struct answer *a = answer_new();
+    struct eng_job *j = submit(g, a, model, prompt, o, base);
+    answer_wait(a);
+    eng_job_release(j);
+    return a;
+}
+
+static struct eng *engine(int n_threads, int n_parallel)
+{
+    struct err e = {0};
+    const struct eng_config c = {.store = store,
+                                 .n_threads = n_threads,
+                                 .n_parallel = n_parallel,
+                                 .keep_alive_ns = 60000000000};
+    struct eng *g = eng_new(&c, &e);
+    assert_non_null(g);
+    return g;
+}
+
+static struct eng_options options(int n_predict, float temperature)
+{
+    struct eng_options o;
+    eng_options_init(&o);
+    o.num_predict = n_predict;
+    o.temperature = temperature;
+    o.seed = 17;
+    return o;
+}
+
+/* ---- the claims --------------------------------------------------------------------------- */
+
+static void alone_and_among_seven_others_the_same_text(void **state)
+{
+    (void)state;
+    struct eng_options o = options(40, 1);
+    struct eng *g = engine(1, 1);
+    struct answer *alone = ask(g, 0, "the cat sat on", &o, (struct eng_request){0});
+    eng_free(g);
+    assert_false(alone->failed);
+    assert_int_equal(alone->stats.eval_count <= 40, 1);
+
+    g = engine(2, 0);
+    struct answer *a[8];
+    struct eng_job *j[8];
+    struct eng_options other[8];
+    char prompts[8][64];
+    for (int i = 0; i < 8; i++) {
+        a[i] = answer_new();
+        other[i] = options(30 + i, i % 2 ? 0.0f : 0.9f);
+        other[i].seed = i;
+        snprintf(prompts[i], sizeof prompts[i], "another prompt, number %d of them all", i);
+        j[i] = i == 4 ? submit(g, a[i], 0, "the cat sat on", &o, (struct eng_request){0})
+                      : submit(g, a[i], 0, prompts[i], &other[i], (struct eng_request){0});
+    }
+    for (int i = 0; i < 8; i++) {
+        answer_wait(a[i]);
+        eng_job_release(j[i]);
+        assert_false(a[i]->failed);
+    }
+    assert_int_equal(a[4]->text.n, alone->text.n);
+    assert_memory_equal(a[4]->text.p ? a[4]->text.p : "", alone->text.p ? alone->text.p : "",
+                        alone->text.n);
+    for (int i = 0; i < 8; i++)
+        answer_free(a[i]);
+    answer_free(alone);
+    eng_free(g);
+}
+
+static void statistics_and_context_tell_what_was_done(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(5, 0);
+    struct answer *a = ask(g, 0, "zzzzz", &o, (struct eng_request){.want_context = true});
+    assert_false(a->failed);
+    assert_int_equal(a->stats.prompt_count, 6); /* <s> and five bytes */
+    assert_int_equal(a->stats.eval_count, 5);
+    assert_int_equal(a->stats.reason, ENG_LENGTH);
+    assert_true(a->stats.eval_ns > 0 && a->stats.prompt_ns > 0 && a->stats.load_ns > 0);
+    assert_int_equal(a->stats.n_context, 10); /* no BOS in it */
+    /* Going on from the context is the same as one long generation. */
+    struct answer *b = ask(g, 0, "", &o, (struct eng_request){.context = a->context,
+                                                              .n_context = a->stats.n_context});
+    struct eng_options ten = options(10, 0);
+    struct answer *c = ask(g, 0, "zzzzz", &ten, (struct eng_request){0});
+    assert_int_equal(a->text.n + b->text.n, c->text.n);
+    assert_memory_equal(c->text.p, a->text.p, a->text.n);
+    assert_memory_equal(c->text.p + a->text.n, b->text.p, b->text.n);
+    answer_free(a);
+    answer_free(b);
+    answer_free(c);
+    eng_free(g);
+}
+
+static void num_predict_zero_reads_the_prompt_only(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(0, 0);
+    struct answer *a = ask(g, 0, "zzzzz", &o, (struct eng_request){0});
+    assert_false(a->failed);
+    assert_int_equal(a->stats.eval_count, 0);
+    assert_int_equal(a->stats.prompt_count, 6);
+    assert_int_equal(a->stats.reason, ENG_LENGTH);
+    answer_free(a);
+    eng_free(g);
+}
+
+static void a_long_prompt_is_cut_and_said(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    char prompt[189] = {0};
+    memset(prompt, 'x', 188); /* 189 tokens with <s> */
+    struct eng_options o = options(2, 0);
+    o.num_ctx = 128;
+    struct answer *a = ask(g, 0, prompt, &o, (struct eng_request){0});
+    assert_int_equal(a->stats.prompt_count, 67); /* keep 5: 128 - (128 - 5) / 2 */
+    assert_int_equal(a->stats.prompt_truncated, 189 - 67);
+    answer_free(a);
+    a = ask(g, 0, prompt, &o, (struct eng_request){.no_truncate = true});
+    assert_true(a->failed);
+    assert_string_equal(a->e.text, "request (189 tokens) exceeds the available context size "
+                                   "(128 tokens), try increasing it");
+    answer_free(a);
+    eng_free(g);
+}
+
+static void a_full_context_shifts_or_ends(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(60, 1);
+    o.num_ctx = 16;
+    struct answer *a = ask(g, 0, "zzzzz", &o, (struct eng_request){.no_shift = true});
+    assert_false(a->failed);
+    if (a->stats.reason == ENG_LENGTH)
+        assert_int_equal(a->stats.eval_count, 16 - 6 + 1);
+    answer_free(a);
+    struct eng_options long_o = options(60, 1);
+    long_o.num_ctx = 16;
+    long_o.top_k = 0;
+    a = ask(g, 0, "zzzzz", &long_o, (struct eng_request){0});
+    assert_false(a->failed);
+    if (a->stats.eval_count > 16)
+        assert_true(a->stats.context_shifts > 0);
+    answer_free(a);
+    eng_free(g);
+}
+
+static void conversations_go_through_the_models_template(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(3, 0);
+    json_t *chat = json_pack("{s:[{s:s, s:s}]}", "messages", "role", "user", "content", "hi <|im_end|>");
+    struct answer *a = ask(g, 1, NULL, &o, (struct eng_request){.chat = chat, .want_context = true});
+    assert_false(a->failed);
+    /* <s> <|im_start|> user\n hi <|im_end|> as text; then the template's own <|im_end|> \n
+     * <|im_start|> assistant\n. Text is bytes here, but for "er" and "an". */
+    assert_int_equal(a->stats.prompt_count, 1 + 1 + 4 + 13 + 1 + 1 + 1 + 9);
+    int n_end = 0;
+    for (size_t i = 0; i < a->stats.n_context - 3; i++)
+        n_end += a->context[i] == 260;
+    assert_int_equal(n_end, 1);
+    answer_free(a);
+    json_decref(chat);
+    eng_free(g);
+}
+
+static void dropped_messages_are_counted(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(1, 0);
+    o.num_ctx = 100;
+    json_t *list = json_array();
+    json_array_append_new(list, json_pack("{s:s, s:s}", "role", "system", "content", "be short"));
+    for (int i = 0; i < 9; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "role", i % 2 ? "assistant" : "user",
+                                              "content", "some words"));
+    json_t *chat = json_pack("{s:o}", "messages", list);
+    struct answer *a = ask(g, 1, NULL, &o, (struct eng_request){.chat = chat});
+    assert_false(a->failed);
+    assert_true(a->stats.prompt_truncated > 0);
+    assert_true(a->stats.prompt_count <= 100);
+    answer_free(a);
+    a = ask(g, 1, NULL, &o, (struct eng_request){.chat = chat, .no_truncate = true});
+    assert_true(a->failed);
+    assert_int_equal(a->e.code, ERR_INPUT);
+    answer_free(a);
+    json_decref(chat);
+    eng_free(g);
+}
+
+static void a_cancelled_job_ends_soon_and_others_go_on(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(100000, 1);
+    struct eng_options few = options(20, 0);
+    o.top_k = 0;
+    struct answer *a = answer_new();
+    struct eng_job *j = submit(g, a, 0, "go on for ever", &o, (struct eng_request){0});
+    struct answer *b = ask(g, 0, "short", &few, (struct eng_request){0});
+    assert_false(b->failed);
+    eng_job_cancel(j);
+    answer_wait(a);
+    eng_job_release(j);
+    if (a->failed) /* it may have met an end token before */
+        assert_int_equal(a->e.code, ERR_CANCELLED);
+    answer_free(a);
+    answer_free(b);
+    eng_free(g);
+}
+
+static void models_load_list_and_unload(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_loaded *rows;
+    size_t n;
+    struct err e = {0};
+    struct eng_options o = options(1, 0);
+    answer_free(ask(g, 0, "x", &o, (struct eng_request){0}));
+    assert_int_equal(eng_ps(g, &rows, &n, &e), 0);
+    assert_int_equal(n, 1);
+    assert_string_equal(rows[0].name, "tiny:latest");
+    assert_true(rows[0].size_bytes > 100000);
+    free(rows);
+    eng_unload(g, &models[0]->model_layer->digest);
+    for (int i = 0; i < 500; i++) { /* it goes within its own time, not ours */
+        assert_int_equal(eng_ps(g, &rows, &n, &e), 0);
+        free(rows);
+        if (!n)
+            break;
+        usleep(10000);
+    }
+    assert_int_equal(n, 0);
+    eng_free(g);
+}
+
+static void a_broken_model_fails_its_requests_with_the_reason(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(1, 0);
+    for (int i = 0; i < 2; i++) {
+        struct answer *a = ask(g, 2, "x", &o, (struct eng_request){0});
+        assert_true(a->failed);
+        assert_non_null(strstr(a->e.text, "\"strange\" is not supported"));
+        answer_free(a);
+    }
+    eng_free(g);
+}
+
+static void draining_ends_what_runs(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(100000, 1);
+    o.top_k = 0;
+    struct answer *a = answer_new();
+    struct eng_job *j = submit(g, a, 0, "go on", &o, (struct eng_request){0});
+    eng_drain(g, time_mono_ns() + 50000000);
+    answer_wait(a);
+    struct eng_job *late = NULL;
+    struct err e = {0};
+    const struct eng_sink sink = {a, on_piece, on_done, on_fail};
+    const struct eng_request r = {.kind = ENG_LOAD, .model = models[0]};
+    assert_int_equal(eng_submit(g, &r, &sink, &late, &e), -1);
+    assert_int_equal(e.code, ERR_BUSY);
+    eng_job_release(j);
+    answer_free(a);
+    eng_free(g);
+}
+
+/* ---- the models ------------------------------------------------------------------------------- */
+
+static struct store_model *add(const char *name, const struct tiny_model *t)
+{
+    struct err e = {0};
+    char path[128];
+    snprintf(path, sizeof path, "%s/new.gguf", root);
+    assert_int_equal(tiny_model_write(path, t, &e), 0);
+    struct store_upload *u = store_upload_begin(store, &e);
+    assert_non_null(u);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    static char piece[1 << 16];
+    for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
+        assert_int_equal(store_upload_write(u, piece, (size_t)n, &e), 0);
+    close(fd);
+    unlink(path);
+    struct digest d;
+    assert_int_equal(store_upload_commit(u, NULL, &d, &e), 0);
+    struct store_create c = {.files = &d, .n_files = 1};
+    assert_int_equal(store_name_parse(name, strlen(name), &c.name, &e), 0);
+    if (store_model_create(store, &c, NULL, NULL, &e))
+        fail_msg("%s", e.text);
+    struct store_model *m = NULL;
+    assert_int_equal(store_model_get(store, &c.name, &m, &e), 0);
+    return m;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    snprintf(root, sizeof root, "/tmp/chaski-sched-XXXXXX");
+    if (!mkdtemp(root))
+        return -1;
+    char models_root[96];
+    snprintf(models_root, sizeof models_root, "%s/models", root);
+    store = store_open(models_root, &e);
+    if (!store)
+        return -1;
+    models[0] = add("tiny", &(struct tiny_model){.seed = 1, .type = TYPE_Q8_0});
+    models[1] = add("chat", &(struct tiny_model){.seed = 2, .type = TYPE_Q4_0, .chat_template = chatml});
+    models[2] = add("broken", &(struct tiny_model){.seed = 3, .arch = "strange"});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        store_model_free(models[i]);
+    store_close(store);
+    char cmd[96];
+    snprintf(cmd, sizeof cmd, "rm -rf '%s'", root);
+    return system(cmd) ? -1 : 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(alone_and_among_seven_others_the_same_text),
+        cmocka_unit_test(statistics_and_context_tell_what_was_done),
+        cmocka_unit_test(num_predict_zero_reads_the_prompt_only),
+        cmocka_unit_test(a_long_prompt_is_cut_and_said),
+        cmocka_unit_test(a_full_context_shifts_or_ends),
+        cmocka_unit_test(conversations_go_through_the_models_template),
+        cmocka_unit_test(dropped_messages_are_counted),
+        cmocka_unit_test(a_cancelled_job_ends_soon_and_others_go_on),
+        cmocka_unit_test(models_load_list_and_unload),
+        cmocka_unit_test(a_broken_model_fails_its_requests_with_the_reason),
+        cmocka_unit_test(draining_ends_what_runs),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,21 @@
+/* tests/tiny_model.h - small models with random weights, for tests: written in milliseconds, with a
+ * byte vocabulary, so that they can be served. */
+#ifndef CHASKI_TESTS_TINY_MODEL_H
+#define CHASKI_TESTS_TINY_MODEL_H
+
+#include <stdint.h>
+#include "gguf/base.h"
+
+struct tiny_model {
+    const char *arch;          /* "llama", "qwen2", "gemma3"; NULL = llama */
+    const char *chat_template; /* Jinja, or NULL */
+    uint64_t seed;
+    int n_layer;               /* 0 = 2 */
+    int n_ctx;                 /* 0 = 512 */
+    int type;                  /* of matrices: TYPE_F32, TYPE_Q8_0, TYPE_Q4_0 */
+};
+/* 0, or -1 with `e` filled. The vocabulary: <unk>, <s>, </s>, 256 byte tokens, "<|im_start|>",
+ * "<|im_end|>" (control) and a few words: 320 in all. */
+int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e);
+
+#endif
