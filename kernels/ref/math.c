@@ -82,7 +82,7 @@ float ref_logf(float x)
  * bits) times the first two is exact. */
 static void sincos_double(double x, double *sin_out, double *cos_out)
 {
-    const double P1 = 0x1.921fb544p+0, P2 = 0x1.0b4611a4p-34, P3 = 0x1.3198a2e037073p-69;
+    const double P1 = 0x1.921fb54p+0, P2 = 0x1.10b46118p-30, P3 = 0x1.313198a2e037p-61;
     double t = x * 0x1.45f306dc9c883p-1 + 0x1.8p52, n = t - 0x1.8p52;
     double r = ((x - n * P1) - n * P2) - n * P3, z = r * r;
     double s = 0, c = 0;

@@ -51,7 +51,7 @@ static inline float ref_expf_inline(float x)
 #define TANH_C5 (-0x1.75e1cep-8f)
 
 /* tanh x: |x| < 0.625: x + x^3 P(x^2); else 1 - 2 / (e^(2|x|) + 1) with the sign of x (both are
- * computed, one is taken). 1 exactly from about 9 on; -0 stays -0; NaN passes. */
+ * computed, one is taken). 1 exactly from about 9 on; -0 gives 0; NaN passes. */
 static inline float ref_tanhf_inline(float x)
 {
     float z = x * x;
