@@ -1,0 +1,48 @@
+/* kernels/x86/mm.h - the plan of a quantized matmul, the same for all x86 ISAs. Private.
+ *
+ * n < 4 columns: straight from the packed form (`gemv`). More: a panel of one row group is
+ * unpacked into scratch (bytes and f32 scales) and swept by tiles of 16 rows x `width` columns.
+ * Sums wait in scratch as [column][16 rows] f32 between panels of k, which changes no bits
+ * (design: shared/performance.md, sections 2 and 6), and go to y once at the end. */
+#ifndef CHASKI_KERNELS_X86_MM_H
+#define CHASKI_KERNELS_X86_MM_H
+
+#include "kernels/kernels.h"
+
+enum {
+    PANEL_BLOCKS = 64,  /* 2048 values of k */
+    MM_COLS_MAX = 12,   /* widest tile */
+    MM_COL_BLOCK = 192, /* columns a panel sweeps: their A32 records stay in L2 */
+};
+
+/* One block of 32 in a panel: codes by step, then scales. */
+struct pan {
+    uint8_t q[8][64];
+    uint32_t s0[16], s1[16]; /* f32 or int16 pairs, by type */
+};
+struct panel {
+    struct pan b[PANEL_BLOCKS];
+    float d[PANEL_BLOCKS / 8][16], dmin[PANEL_BLOCKS / 8][16]; /* K-quants */
+    float mn[PANEL_BLOCKS][2][16]; /* their minima; the second of halves (Q2_K) */
+};
+struct mm_scratch {
+    struct panel p;
+    float acc[MM_COL_BLOCK + MM_COLS_MAX][16];
+    float s[MM_COLS_MAX][16]; /* sums of a super-block */
+};
+
+struct mm_type {
+    int blocks;        /* of 32 in a unit of the packed form: 1, or 8 for K-quants */
+    size_t unit_bytes; /* of 16 rows */
+    void (*unpack)(struct panel *p, const uint8_t *units, int n_units);
+    /* acc[c][r] += n_blocks blocks; by width / 2 */
+    void (*tile[MM_COLS_MAX / 2 + 1])(const struct panel *p, int n_blocks, const int32_t *a,
+                                      float (*acc)[16], float (*s)[16]);
+    /* acc[c][r] = all blocks; by columns */
+    void (*gemv[4])(const uint8_t *units, int n_units, const int32_t *a, float (*acc)[16]);
+};
+
+void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,
+            size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch);
+
+#endif
