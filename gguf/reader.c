@@ -161,8 +161,8 @@ static int take_metadata(struct gguf *g, struct gguf_part *p, struct cursor *c, 
 /* ---- tensors -------------------------------------------------------------------------- */
 
 /* One entry of the list; `offset` still counts from the start of the data. */
-static int take_tensor(struct gguf *g, struct gguf_part *p, struct cursor *c,
-                       struct gguf_tensor *t, struct err *e)
+static int take_tensor(const struct gguf_part *p, struct cursor *c, struct gguf_tensor *t,
+                       struct err *e)
 {
     if (take(c, &t->n_dims, sizeof t->n_dims, "the number of dimensions", e))
         return -1;
@@ -221,7 +221,7 @@ static int take_tensors(struct gguf *g, struct gguf_part *p, struct cursor *c, s
         t[i].name = take_name(g, c, LIMIT_NAME_BYTES, "the name", e);
         if (!t[i].name)
             return err_prefix(e, "tensor %zu", i);
-        if (take_tensor(g, p, c, &t[i], e))
+        if (take_tensor(p, c, &t[i], e))
             return err_prefix(e, "tensor \"%s\"", t[i].name);
     }
     /* The data starts at the next multiple of the alignment; a file without tensors may end
