@@ -5,6 +5,7 @@
 #ifndef CHASKI_TOOLS_COMMANDS_H
 #define CHASKI_TOOLS_COMMANDS_H
 
+int cmd_dequant(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 

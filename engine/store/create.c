@@ -183,7 +183,7 @@ static int set_params(struct plan *p, struct err *e)
             continue;
         if (store_blob_text(p->s, &p->items[i].l.digest, &b, e))
             goto done;
-        json_t *old = json_loadb(b.p, b.n, 0, NULL);
+        json_t *old = store_json_load(b.p, b.n);
         buf_free(&b);
         const int failed = json_is_object(old) && json_object_update(all, old);
         json_decref(old);

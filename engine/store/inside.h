@@ -115,6 +115,8 @@ int manifest_digests(const struct manifest *m, struct digest **out, size_t *n, s
 enum { JSON_MAX_DEPTH = 256 };
 void store_json_put(struct buf *b, const json_t *v, bool sort_keys); /* too deep: b->failed */
 void store_json_text(struct buf *b, const char *s, size_t n);        /* with its quotes */
+/* What store_json_put and Ollama wrote, whatever the size of its numbers. NULL: no JSON. */
+json_t *store_json_load(const char *p, size_t n);
 /* A double with the fewest digits that read back, as Go's %v prints it: 0.7, 1e-05, but whole
  * numbers as integers, so that a Modelfile reads back (decided against 1.048576e+06). */
 void store_go_number(struct buf *b, double v);

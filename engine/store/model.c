@@ -54,8 +54,7 @@ static json_t *take_json(struct store *s, const struct digest *d, const char *wh
     struct buf b = {0};
     json_t *v = NULL;
     if (store_blob_text(s, d, &b, e) == 0) {
-        json_error_t je;
-        v = json_loadb(b.p, b.n, 0, &je);
+        v = store_json_load(b.p, b.n);
         if (!v || json_typeof(v) != want) {
             json_decref(v);
             v = NULL;
