@@ -1,0 +1,89 @@
+/* kernels/x86/vec_avx2.h - f32 vectors of 8 lanes under the names that the shared templates use
+ * (floats.h, elems.h, attend.h). Its twin is vec_avx512.h. Static inline only. */
+#ifndef CHASKI_KERNELS_X86_VEC_H
+#define CHASKI_KERNELS_X86_VEC_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define AI static inline __attribute__((always_inline))
+
+enum { W = 8 };
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256 vm; /* lanes of all ones or zeros */
+
+AI vf v_ld(const float *p) { return _mm256_loadu_ps(p); }
+AI void v_st(float *p, vf v) { _mm256_storeu_ps(p, v); }
+AI vf v_set(float x) { return _mm256_set1_ps(x); }
+AI vf v_bcast(const float *p) { return _mm256_broadcast_ss(p); }
+AI vf v_zero(void) { return _mm256_setzero_ps(); }
+AI vf v_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+AI vf v_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+AI vf v_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+AI vf v_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+AI vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+AI vf v_fms(vf a, vf b, vf c) { return _mm256_fmsub_ps(a, b, c); }
+AI vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); } /* a < b ? a : b */
+AI vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); } /* a > b ? a : b */
+AI vf v_and(vf a, vf b) { return _mm256_and_ps(a, b); }
+AI vf v_or(vf a, vf b) { return _mm256_or_ps(a, b); }
+AI vf v_xor(vf a, vf b) { return _mm256_xor_ps(a, b); }
+
+AI vm v_gt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
+AI vm v_lt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+AI vm v_nan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+AI vf v_sel(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
+AI int v_any(vm m) { return _mm256_movemask_ps(m) != 0; }
+/* Lanes first..last-1. */
+AI vm v_range(int first, int last)
+{
+    const vi lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_castsi256_ps(_mm256_andnot_si256(
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(first), lane),
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(last), lane)));
+}
+/* The first n lanes of memory, the others 0; n <= W. */
+AI vf v_ld_n(const float *p, int n)
+{
+    return _mm256_maskload_ps(p, _mm256_castps_si256(v_range(0, n)));
+}
+AI void v_st_n(float *p, vf v, int n)
+{
+    _mm256_maskstore_ps(p, _mm256_castps_si256(v_range(0, n)), v);
+}
+
+/* y * 2^n for y near 1, where n stands in the low bits of t (adding to the exponent field). */
+AI vf v_scale2(vf y, vf t)
+{
+    return _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_castps_si256(y), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
+}
+
+AI vf v_ld_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
+AI vf v_ld_bf16(const void *p)
+{
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
+}
+AI void v_st_f16(void *p, vf v)
+{
+    _mm_storeu_si128(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* Pairs (2i, 2i+1): even and odd elements of 2 W values, and back. */
+AI void v_ld_pairs(const float *p, vf *even, vf *odd)
+{
+    const vf a = v_ld(p), b = v_ld(p + 8);
+    const vf lo = _mm256_permute2f128_ps(a, b, 0x20), hi = _mm256_permute2f128_ps(a, b, 0x31);
+    *even = _mm256_shuffle_ps(lo, hi, 0x88);
+    *odd = _mm256_shuffle_ps(lo, hi, 0xdd);
+}
+AI void v_st_pairs(float *p, vf even, vf odd)
+{
+    const vf lo = _mm256_unpacklo_ps(even, odd), hi = _mm256_unpackhi_ps(even, odd);
+    v_st(p, _mm256_permute2f128_ps(lo, hi, 0x20));
+    v_st(p + 8, _mm256_permute2f128_ps(lo, hi, 0x31));
+}
+
+#endif
