@@ -131,7 +131,7 @@ static void params_are_merged_sorted_and_checked(void **state)
     struct err e = {0};
     json_t *one = json_pack("{s:s, s:f, s:i, s:n}", "stop", "<end>", "temperature", 0.7, "num_ctx",
                             4096, "seed");
-    json_t *two = json_pack("{s:[s,s], s:i, s:i}", "stop", "a", "b&", "top_k", 7, "nope", 1);
+    json_t *two = json_pack("{s:[s,s], s:i, s:i}", "stop", "a", "b&<>", "top_k", 7, "nope", 1);
     json_t *bad = json_pack("{s:s}", "num_ctx", "many");
     struct store_create c = {.name = room_name("one"), .files = &g, .n_files = 1, .params = one};
     assert_int_equal(create(&r, &c, &said, &e), 0);
@@ -142,7 +142,7 @@ static void params_are_merged_sorted_and_checked(void **state)
     struct store_model *m = get(&r, "two");
     struct buf b = {0};
     assert_int_equal(store_blob_text(r.s, &m->layers[1].digest, &b, NULL), 0);
-    assert_string_equal(b.p, "{\"nope\":1,\"num_ctx\":4096,\"stop\":[\"a\",\"b\\u0026\"],"
+    assert_string_equal(b.p, "{\"nope\":1,\"num_ctx\":4096,\"stop\":[\"a\",\"b\\u0026\\u003c\\u003e\"],"
                              "\"temperature\":0.7,\"top_k\":7}\n");
     assert_string_equal(m->layers[0].from, "one:latest");
     assert_int_equal(m->n_layers, 2);
@@ -586,6 +586,11 @@ static void *make_and_delete(void *arg)
             (void)store_model_delete(b->r->s, &n, &e);
         else if (store_model_create(b->r->s, &c, NULL, NULL, &e))
             b->failures++;
+        /* A reader meets whole models or none, whatever the others do. */
+        struct store_model *m = NULL;
+        if (store_model_get(b->r->s, &n, &m, &e) && e.code != ERR_NOT_FOUND)
+            b->failures++;
+        store_model_free(m);
         struct store_model **all;
         size_t n_all;
         if (store_model_list(b->r->s, &all, &n_all, &e)) {

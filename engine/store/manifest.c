@@ -282,7 +282,7 @@ int manifest_find(struct store *s, const struct store_name *name, struct store_n
             return 1;
         }
     }
-    struct store_name got;
+    struct store_name got = {0};
     struct find f = {name, &got};
     const int rc = manifest_walk(s, find_one, &f, e);
     if (rc == 1)
