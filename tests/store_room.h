@@ -1,4 +1,5 @@
-/* tests/store_room.h - a store in a folder of its own for a test, and small helpers on its files. */
+/* tests/store_room.h - a store in a folder of its own for a test, and small helpers on its
+ * files. */
 #ifndef CHASKI_TESTS_STORE_ROOM_H
 #define CHASKI_TESTS_STORE_ROOM_H
 

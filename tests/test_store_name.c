@@ -1,4 +1,5 @@
-/* tests/test_store_name.c - the grammar of model names (shared/spec store.md, section 1), as tables. */
+/* tests/test_store_name.c - the grammar of model names (shared/spec store.md, section 1), as
+ * tables. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

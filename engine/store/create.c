@@ -1,11 +1,12 @@
-/* engine/store/create.c - making a model: layers from GGUF blobs or an existing model, texts on top,
- * config, manifest.
+/* engine/store/create.c - making a model: layers from GGUF blobs or an existing model, texts on
+ * top, config, manifest.
  *
- * Facts: shared/spec store.md section 9, api.md 17.1. An uploaded GGUF is checked and kept as it is:
- * digest in = digest out (the reference rewrites it). The parts of a split GGUF become several layers
- * of the model media type, in order; the reference joins them in one file, which would cost the disk
- * twice. Everything the new manifest names is pinned until it is written, so that a delete in another
- * thread leaves it alone; files are only touched by rename, so a crash leaves the old model. */
+ * Facts: shared/spec store.md section 9, api.md 17.1. An uploaded GGUF is checked and kept as it
+ * is: digest in = digest out (the reference rewrites it). The parts of a split GGUF become several
+ * layers of the model media type, in order; the reference joins them in one file, which would cost
+ * the disk twice. Everything the new manifest names is pinned until it is written, so that a delete
+ * in another thread leaves it alone; files are only touched by rename, so a crash leaves the old
+ * model. */
 #include "engine/store/inside.h"
 #include "engine/store/plan.h"
 
@@ -111,7 +112,7 @@ static int plan_json(struct plan *p, const char *kind, struct buf *b, struct err
     return rc;
 }
 
-/* ---- the base: an existing model ------------------------------------------------------------ */
+/* ---- the base: an existing model ------------------------------------------------------- */
 
 /* A blob that has to be there. */
 int plan_need_blob(struct plan *p, const struct digest *d, uint64_t *size, struct err *e)
@@ -169,7 +170,7 @@ done:
     return rc;
 }
 
-/* ---- texts on top -------------------------------------------------------------------------------- */
+/* ---- texts on top ---------------------------------------------------------------------- */
 
 static int set_params(struct plan *p, struct err *e)
 {
@@ -276,7 +277,7 @@ static int put_texts(struct plan *p, struct err *e)
     return json_array_size(c->messages) && set_messages(p, e) ? -1 : 0;
 }
 
-/* ---- config and manifest --------------------------------------------------------------------------- */
+/* ---- config and manifest --------------------------------------------------------------- */
 
 /* The request's `info` object over the config (store.md 9.4, point 5). */
 static int take_info(struct plan *p, struct err *e)

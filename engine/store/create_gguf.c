@@ -1,8 +1,8 @@
-/* engine/store/create_gguf.c - the base of a new model from GGUF blobs: what each file is, which belong
- * together, what the config says of them.
+/* engine/store/create_gguf.c - the base of a new model from GGUF blobs: what each file is, which
+ * belong together, what the config says of them.
  *
- * Facts: shared/spec store.md 9.3 and 9.4. Files are told apart by what is in them, as blobs have no
- * telling names. The order of the parts of a split model is the caller's (by file name). */
+ * Facts: shared/spec store.md 9.3 and 9.4. Files are told apart by what is in them, as blobs have
+ * no telling names. The order of the parts of a split model is the caller's (by file name). */
 #include "engine/store/inside.h"
 #include "engine/store/plan.h"
 

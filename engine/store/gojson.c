@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- numbers ---------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------- */
 
 /* The fewest digits of |v| that read back as v: "d...d" without zeros at the end, and the place
  * of the point: value = 0.d...d * 10^(*point). */
@@ -107,7 +107,7 @@ static void put_json_real(struct buf *b, double v)
         put_plain(b, digits, n, point);
 }
 
-/* ---- text ----------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------ */
 
 void store_json_text(struct buf *b, const char *s, size_t n)
 {
@@ -202,7 +202,7 @@ bool store_rune_printable(uint32_t cp)
     return cp <= 0x10ffff;
 }
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------- */
 
 static int by_text(const void *a, const void *b)
 {

@@ -63,7 +63,8 @@ struct manifest { /* a manifest file, read and checked */
 };
 
 /* store.c */
-/* The whole regular file, without following a link: 1, 0 when it is not there, -1. `what` names it in errors. */
+/* The whole regular file, without following a link: 1, 0 when it is not there, -1. `what` names it
+ * in errors. */
 int store_read_at(int dir, const char *file, size_t limit, const char *what, struct buf *out,
                   struct stat *st, struct err *e);
 int store_errno(struct err *e, const char *what); /* errno as an error; always -1 */
@@ -91,7 +92,8 @@ int manifest_parse(const char *p, size_t n, struct manifest *out, struct err *e)
 /* Read `tag` in the open folder `dir`: 1, 0 gone, -1 broken. */
 int manifest_read_at(int dir, const char *tag, struct manifest *out, struct err *e);
 /* Call `fn` for each file at manifests/A/B/C/D, in the order of names; fn != 0 ends the walk and is
- * returned. Folders that cannot be read give -1 with `e` filled; `names` that are no valid parts are told too. */
+ * returned. Folders that cannot be read give -1 with `e` filled; `names` that are no valid parts
+ * are told too. */
 typedef int (*manifest_fn)(void *arg, int dir, const char *const part[4]);
 int manifest_walk(struct store *s, manifest_fn fn, void *arg, struct err *e);
 /* The spelling under which the name is stored, in *out: 1, 0 not there, -1. */

@@ -63,7 +63,8 @@ int manifest_parse(const char *p, size_t n, struct manifest *out, struct err *e)
         err_set(e, ERR_INPUT, "manifest: not a JSON object: %s", root ? "another value" : je.text);
         goto done;
     }
-    const json_t *config = json_object_get(root, "config"), *layers = json_object_get(root, "layers");
+    const json_t *config = json_object_get(root, "config");
+    const json_t *layers = json_object_get(root, "layers");
     const json_t *digest = json_object_get(config, "digest");
     if (json_is_string(digest) && json_string_length(digest) > 0) {
         if (take_layer(config, &out->config, e))
@@ -125,7 +126,7 @@ int manifest_read_at(int dir, const char *tag, struct manifest *out, struct err 
     return 1;
 }
 
-/* ---- folders ------------------------------------------------------------------------ */
+/* ---- folders --------------------------------------------------------------------------- */
 
 static int open_folder(int dir, const char *name, bool is_root)
 {
@@ -149,7 +150,8 @@ int manifest_dir(struct store *s, const struct store_name *name, bool make)
     const char *part[4] = {"manifests", name->host, name->ns, name->model};
     int dir = s->root_fd;
     for (int i = 0; i < 4; i++) {
-        const int next = make ? make_and_open(dir, part[i], i == 0) : open_folder(dir, part[i], i == 0);
+        const int next = make ? make_and_open(dir, part[i], i == 0)
+                              : open_folder(dir, part[i], i == 0);
         const int was = errno;
         if (dir != s->root_fd)
             close(dir);

@@ -1,4 +1,5 @@
-/* engine/store/plan.h - a model that is being made: create.c leads, create_gguf.c brings the files. */
+/* engine/store/plan.h - a model that is being made: create.c leads, create_gguf.c brings the
+ * files. */
 #ifndef CHASKI_STORE_PLAN_H
 #define CHASKI_STORE_PLAN_H
 

@@ -22,7 +22,7 @@ void store_human_count(uint64_t n, char out[24])
         snprintf(out, 24, "%u", (unsigned)n);
 }
 
-/* ---- facts of the GGUF ------------------------------------------------------------------- */
+/* ---- facts of the GGUF ----------------------------------------------------------------- */
 
 enum { FACTS_MAX = 256 }; /* models in a store; more than that only costs time */
 
@@ -33,7 +33,8 @@ void store_gguf_facts(const struct gguf *g, struct store_facts *f)
     uint64_t type;
     memset(f, 0, sizeof *f);
     if (gguf_get_text(g, "general.architecture", &arch, NULL) == 1 &&
-        arch.n < sizeof f->architecture && text_is_utf8(arch.p, arch.n) && !memchr(arch.p, 0, arch.n))
+        arch.n < sizeof f->architecture && text_is_utf8(arch.p, arch.n) &&
+        !memchr(arch.p, 0, arch.n))
         memcpy(f->architecture, arch.p, arch.n);
     /* Value 0 is F32 when the key is there; without the key nothing is known. */
     const bool has_type = gguf_get_u64(g, "general.file_type", &type, NULL) == 1;
@@ -45,7 +46,8 @@ void store_gguf_facts(const struct gguf *g, struct store_facts *f)
     (void)gguf_get_u64(g, key, &f->embedding_length, NULL);
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const struct gguf_tensor *t = gguf_tensor_at(g, i);
-        f->n_params += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3]; /* the reader checked it */
+        /* No overflow: the reader has checked the product. */
+        f->n_params += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
     }
 }
 
@@ -90,7 +92,7 @@ int store_model_facts(struct store *s, const struct store_model *m, struct store
     return 0;
 }
 
-/* ---- details -------------------------------------------------------------------------------- */
+/* ---- details --------------------------------------------------------------------------- */
 
 static const char *config_text(const struct store_model *m, const char *key)
 {
@@ -134,7 +136,8 @@ json_t *store_model_details(struct store *s, const struct store_model *m, bool l
                           "parameter_size", size, "quantization_level", quant);
     const json_t *ctx = json_object_get(m->config, "context_length");
     const json_t *embd = json_object_get(m->config, "embedding_length");
-    const json_int_t n_ctx = json_is_integer(ctx) ? json_integer_value(ctx) : (json_int_t)f.context_length;
+    const json_int_t n_ctx =
+        json_is_integer(ctx) ? json_integer_value(ctx) : (json_int_t)f.context_length;
     const json_int_t n_embd =
         json_is_integer(embd) ? json_integer_value(embd) : (json_int_t)f.embedding_length;
     if (!d || (lengths && n_ctx > 0 &&
@@ -148,7 +151,7 @@ json_t *store_model_details(struct store *s, const struct store_model *m, bool l
     return d;
 }
 
-/* ---- parameters --------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------ */
 
 typedef void (*put_line)(struct buf *out, const char *key, const json_t *v);
 
@@ -209,7 +212,7 @@ int store_parameters_text(const json_t *params, struct buf *out, struct err *e)
     return out->failed ? err_set(e, ERR_MEMORY, "out of memory") : 0;
 }
 
-/* ---- the Modelfile ------------------------------------------------------------------------------- */
+/* ---- the Modelfile --------------------------------------------------------------------- */
 
 static void put_quoted(struct buf *out, const char *t)
 {

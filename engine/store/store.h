@@ -25,7 +25,7 @@ const char *store_root(const struct store *s); /* absolute path; dies with the s
 /* OLLAMA_NOPRUNE: never remove blobs when models are replaced or deleted. Default false. */
 void store_keep_unused(struct store *s, bool keep);
 
-/* ---- names --------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------- */
 
 struct store_name { /* a valid name, each part NUL-terminated; host and namespace filled in */
     char host[351], ns[81], model[81], tag[81];
@@ -38,7 +38,7 @@ void store_name_short(const struct store_name *name, char *out, size_t cap);
 void store_name_full(const struct store_name *name, char *out, size_t cap);
 enum { STORE_NAME_TEXT = 608 }; /* bytes that hold any name, full form and NUL */
 
-/* ---- digests ------------------------------------------------------------------- */
+/* ---- digests --------------------------------------------------------------------------- */
 
 struct digest {
     uint8_t sha256[32];
@@ -48,7 +48,7 @@ int digest_parse(const char *text, size_t n, struct digest *out, struct err *e);
 enum { DIGEST_TEXT = 72 }; /* "sha256:" + 64 + NUL */
 void digest_text(const struct digest *d, char out[DIGEST_TEXT]);
 
-/* ---- blobs --------------------------------------------------------------------- */
+/* ---- blobs ----------------------------------------------------------------------------- */
 
 /* 1 = there (size in *size), 0 = not, -1 = error. */
 int store_blob_stat(struct store *s, const struct digest *d, uint64_t *size, struct err *e);
@@ -59,7 +59,7 @@ int store_blob_open(struct store *s, const struct digest *d, struct err *e);
  * of it: never on an event loop. */
 int store_blob_verify(struct store *s, const struct digest *d, struct err *e);
 
-struct store_upload; /* a blob being written: bytes are hashed as they come. One thread at a time. */
+struct store_upload; /* a blob being written, hashed as bytes come; one thread at a time */
 struct store_upload *store_upload_begin(struct store *s, struct err *e);
 /* The size is known (Content-Length): ERR_IO says need and free space when it cannot fit. */
 int store_upload_expect(struct store_upload *u, uint64_t n_bytes, struct err *e);
@@ -72,7 +72,7 @@ int store_upload_commit(struct store_upload *u, const struct digest *want, struc
                         struct err *e);
 void store_upload_abort(struct store_upload *u); /* frees u */
 
-/* ---- models -------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------- */
 
 struct store_layer {
     char media_type[128];
@@ -113,15 +113,16 @@ int store_model_copy(struct store *s, const struct store_name *from, const struc
 /* Open the model's GGUF, all parts, sizes checked against the manifest. ERR_UNSUPPORTED for the
  * tensor-layer format; ERR_NOT_FOUND names a missing blob. The caller closes it. */
 struct gguf *store_model_gguf(struct store *s, const struct store_model *m, struct err *e);
-/* Put a manifest as a registry sent it, byte for byte, in place (pull). All its blobs must be there. */
+/* Put a manifest as a registry sent it, byte for byte, in place (pull). All its blobs must be
+ * there. */
 int store_manifest_put(struct store *s, const struct store_name *name, const char *p, size_t n,
                        struct err *e);
-/* Remove blobs that no manifest names, and temporary files, both older than min_age_s. ERR_INPUT when
- * a manifest cannot be read: nothing is removed then. Counts what went. */
+/* Remove blobs that no manifest names, and temporary files, both older than min_age_s. ERR_INPUT
+ * when a manifest cannot be read: nothing is removed then. Counts what went. */
 int store_prune(struct store *s, int64_t min_age_s, uint64_t *n_files, uint64_t *n_bytes,
                 struct err *e);
 
-/* ---- what lists and /api/show print ---------------------------------------------- */
+/* ---- what lists and /api/show print ---------------------------------------------------- */
 
 struct store_facts { /* from the GGUF header */
     char architecture[64], file_type[16];
@@ -139,11 +140,12 @@ json_t *store_model_details(struct store *s, const struct store_model *m, bool l
 void store_human_count(uint64_t n, char out[24]);
 /* The `parameters` text of show: a line a value, key padded to 30 columns, sorted; "" if none. */
 int store_parameters_text(const json_t *params, struct buf *out, struct err *e);
-/* The Modelfile that would make this model again. `system`, `options`: given in the request, or NULL. */
+/* The Modelfile that would make this model again. `system`, `options`: given in the request, or
+ * NULL. */
 int store_modelfile_text(struct store *s, const struct store_model *m, const char *system,
                          const json_t *options, struct buf *out, struct err *e);
 
-/* ---- options by name (spec/api.md, 4.2) -------------------------------------------- */
+/* ---- options by name (spec/api.md, 4.2) ------------------------------------------------ */
 
 enum store_option {
     OPTION_UNKNOWN = 0,
@@ -162,7 +164,7 @@ const char *store_option_at(size_t i);
  * are appended to `unknown` (an array, may be NULL). */
 json_t *store_params_check(const json_t *params, json_t *unknown, struct err *e);
 
-/* ---- create -------------------------------------------------------------------- */
+/* ---- create ---------------------------------------------------------------------------- */
 
 struct store_create { /* a create request, parsed; strings may be NULL = not given */
     struct store_name name;
@@ -184,7 +186,7 @@ typedef void (*store_status)(void *arg, const char *status);
 int store_model_create(struct store *s, const struct store_create *c, store_status status,
                        void *arg, struct err *e);
 
-/* ---- Modelfiles ---------------------------------------------------------------- */
+/* ---- Modelfiles ------------------------------------------------------------------------ */
 
 struct modelfile_cmd { /* one command, in order; name in lower case */
     char *name, *arg;  /* PARAMETER: name is the parameter's, is_parameter set;

@@ -1,4 +1,5 @@
-/* tests/fuzz/fuzz_manifest.c - any bytes as a manifest: no crash, and what is taken holds together. */
+/* tests/fuzz/fuzz_manifest.c - any bytes as a manifest: no crash, and what is taken holds
+ * together. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* tests/fuzz/fuzz_modelfile.c - any bytes as a Modelfile: no crash, strings are whole, values type. */
+/* tests/fuzz/fuzz_modelfile.c - any bytes as a Modelfile: no crash, strings are whole, values
+ * type. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

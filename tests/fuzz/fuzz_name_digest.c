@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_name_digest.c - any bytes as a name and as a digest. What is taken prints to a form
- * that is taken again as the same value, and no part of it can leave a folder. */
+/* tests/fuzz/fuzz_name_digest.c - any bytes as a name and as a digest. What is taken prints to a
+ * form that is taken again as the same value, and no part of it can leave a folder. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
