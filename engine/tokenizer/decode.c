@@ -70,9 +70,13 @@ static void unescape(struct text t, struct buf *out)
     }
 }
 
+enum { PIECES_MAX = 512 << 20 };
+
+/* Stops, for the caller to refuse, when `out` has grown beyond PIECES_MAX: a token of n odd
+ * letters would be shown n times. */
 static void unletter(struct text t, struct buf *out)
 {
-    for (size_t i = 0; i < t.n;) {
+    for (size_t i = 0; i < t.n && out->n <= PIECES_MAX;) {
         uint32_t cp;
         bool bad;
         const size_t len = text_decode(t.p + i, t.n - i, &cp, &bad);
@@ -119,7 +123,6 @@ static void piece_of(const struct tok_vocab *v, tok_id id, struct buf *out)
 
 int tok_pieces_build(struct tok_vocab *v, struct err *e)
 {
-    enum { PIECES_MAX = 512 << 20 };
     struct buf all = {0};
     int rc = -1;
     v->piece_at = arena_alloc(&v->arena, ((size_t)v->n + 1) * sizeof *v->piece_at, 8);

@@ -16,13 +16,24 @@ const struct pre_rule *tok_pre_rule_find(struct text name, struct err *e)
         if (strlen(rule->name) == name.n && !memcmp(rule->name, name.p, name.n))
             return rule;
     }
+    /* All of them go to the log; the message takes what fits in a struct err. */
+    enum { FIT_BYTES = 340 };
     struct buf list = {0};
-    for (size_t i = 0; i < tok_n_pre_rules; i++)
+    size_t fit_bytes = 0, n_fit = 0;
+    for (size_t i = 0; i < tok_n_pre_rules; i++) {
         buf_printf(&list, "%s%s", i ? " " : "", tok_pre_rules[i].name);
-    log_line(LOG_INFO, "pre-tokenizers: %s", list.p ? list.p : "");
-    /* What matters stands first: the message is cut where it does not fit. */
-    err_set(e, ERR_UNSUPPORTED, "pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not one of: %s",
-            (int)(name.n < 64 ? name.n : 64), name.p, list.p ? list.p : "");
+        if (list.n <= FIT_BYTES) {
+            fit_bytes = list.n;
+            n_fit = i + 1;
+        }
+    }
+    const char *all = list.p ? list.p : "";
+    log_line(LOG_WARN, "pre-tokenizers that are known: %s", all);
+    err_set(e, ERR_UNSUPPORTED,
+            "pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not known; known are: %.*s and %zu "
+            "more (the log has them)",
+            (int)(name.n < 40 ? name.n : 40), name.p, (int)fit_bytes, all,
+            tok_n_pre_rules - n_fit);
     buf_free(&list);
     return NULL;
 }
