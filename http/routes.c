@@ -1,0 +1,243 @@
+/* http/routes.c - the table of routes, and the way of a request to its handler.
+ *
+ * h2o matches prefixes of normalised paths (traps.md, 84), so it gets one handler on "/" and the
+ * exact match is made here. Order as spec/api.md 1.6: CORS, Host, route. */
+#include "http/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct route routes[] = {
+    {"GET", "/", on_root, MIB, true, true},
+    {"GET", "/api/version", on_version, MIB, true, true},
+    {"GET", "/api/tags", on_tags, MIB, true, false},
+    {"GET", "/api/ps", on_ps, MIB, true, false},
+    {"POST", "/api/show", on_show, MIB, false, false},
+    {"POST", "/api/generate", on_generate, 0, false, false},
+    {"POST", "/api/chat", on_chat, 0, false, false},
+    {"POST", "/api/create", on_create, 4 * MIB, false, false},
+    {"HEAD", "/api/blobs/", on_blob_head, MIB, false, false},
+    {"POST", "/api/blobs/", on_blob_post, 64 * MIB, false, false},
+    {"POST", "/api/copy", on_copy, MIB, false, false},
+    {"DELETE", "/api/delete", on_delete, MIB, false, false},
+    {"GET", "/health", on_health, MIB, true, true},
+    {"GET", "/api/status", on_cloud_status, MIB, false, true},
+    {"POST", "/api/me", on_me, MIB, false, true},
+    {"POST", "/api/signout", on_signout, MIB, false, true},
+    {"GET", "/api/experimental/model-recommendations", on_recommendations, MIB, false, true},
+    {"POST", "/api/experimental/web_search", on_web_search, MIB, false, true},
+    {"POST", "/api/experimental/web_fetch", on_web_fetch, MIB, false, true},
+    /* Known, and not there yet: 501 says so. */
+    {"POST", "/api/embed", NULL, 16 * MIB, false, true},
+    {"POST", "/api/embeddings", NULL, 16 * MIB, false, true},
+    {"POST", "/api/pull", NULL, MIB, false, true},
+    {"POST", "/api/push", NULL, MIB, false, true},
+    {"POST", "/v1/chat/completions", NULL, 0, false, true},
+    {"POST", "/v1/completions", NULL, 0, false, true},
+    {"POST", "/v1/embeddings", NULL, 16 * MIB, false, true},
+    {"GET", "/v1/models", NULL, MIB, false, true},
+    {"GET", "/v1/models/", NULL, MIB, false, true},
+    {"POST", "/v1/responses", NULL, 0, false, true},
+    {"POST", "/v1/messages", NULL, 0, false, true},
+    {"POST", "/v1/messages/count_tokens", NULL, 0, false, true},
+};
+enum { N_ROUTES = sizeof routes / sizeof *routes };
+
+int path_decode(const char *p, size_t n, char *out, size_t cap)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n && p[i] != '?'; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c == '%' && i + 2 < n) {
+            char hex[3] = {p[i + 1], p[i + 2], 0}, *end;
+            const unsigned long v = strtoul(hex, &end, 16);
+            if (end == hex + 2 && hex[0] != '+' && hex[0] != '-' && hex[0] != ' ') {
+                c = (unsigned char)v;
+                i += 2;
+            }
+        }
+        if (!c || used + 1 >= cap)
+            return -1;
+        out[used++] = (char)c;
+    }
+    out[used] = 0;
+    return 0;
+}
+
+/* Does this route serve the path? *tail: what follows a prefix. */
+static bool path_matches(const struct route *r, const char *path, const char **tail)
+{
+    const size_t n = strlen(r->path), k = strlen(path);
+    if (n > 1 && r->path[n - 1] == '/') {
+        *tail = path + n;
+        return k > n && memcmp(r->path, path, n) == 0 && !strchr(path + n, '/');
+    }
+    *tail = "";
+    /* One slash too many at the end is served (spec/api.md 1.7). */
+    return strncmp(r->path, path, n) == 0 &&
+           (k == n || (n > 1 && k == n + 1 && path[n] == '/'));
+}
+
+static bool method_is(const struct route *r, const char *method)
+{
+    return strcmp(r->method, method) == 0 || (r->head && strcmp(method, "HEAD") == 0);
+}
+
+static void not_yet(struct call *c)
+{
+    call_fail_status(c, 501, "%s is not supported by this version of chaski yet", c->route->path);
+}
+
+static void run_handler(struct work *w)
+{
+    struct call *c = (struct call *)((char *)w - offsetof(struct call, work));
+    if (!call_is_gone(c))
+        c->route->handle(c);
+    call_unref(c);
+}
+
+static void cors_headers(h2o_req_t *req, enum access access, bool any, struct text origin)
+{
+    h2o_mem_pool_t *pool = &req->pool;
+    h2o_headers_t *h = &req->res.headers;
+    const char *value = any ? "*" : origin.p;
+    const size_t n = any ? 1 : origin.n;
+    h2o_add_header_by_str(pool, h, H2O_STRLIT("access-control-allow-origin"), 0, NULL,
+                          h2o_strdup(pool, value, n).base, n);
+    if (!any)
+        h2o_add_header_by_str(pool, h, H2O_STRLIT("vary"), 1, NULL, H2O_STRLIT("Origin"));
+    if (access != ACCESS_PREFLIGHT)
+        return;
+    h2o_add_header_by_str(pool, h, H2O_STRLIT("access-control-allow-methods"), 0, NULL,
+                          access_allow_methods, strlen(access_allow_methods));
+    h2o_add_header_by_str(pool, h, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
+                          access_allow_headers, strlen(access_allow_headers));
+    h2o_add_header_by_str(pool, h, H2O_STRLIT("access-control-max-age"), 0, NULL,
+                          H2O_STRLIT("43200"));
+    h2o_add_header_by_str(pool, h, H2O_STRLIT("vary"), 1, NULL,
+                          H2O_STRLIT("Access-Control-Request-Method"));
+    h2o_add_header_by_str(pool, h, H2O_STRLIT("vary"), 1, NULL,
+                          H2O_STRLIT("Access-Control-Request-Headers"));
+}
+
+static struct text header(const h2o_req_t *req, const char *name)
+{
+    const ssize_t i = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
+    if (i < 0)
+        return (struct text){NULL, 0};
+    return (struct text){req->headers.entries[i].value.base, req->headers.entries[i].value.len};
+}
+
+/* The Allow list of a path, static text; NULL: no such path. */
+static const char *methods_of(const char *path)
+{
+    const char *tail;
+    bool get = false, head = false, post = false, del = false;
+    for (int i = 0; i < N_ROUTES; i++) {
+        if (!path_matches(&routes[i], path, &tail))
+            continue;
+        get = get || strcmp(routes[i].method, "GET") == 0;
+        head = head || routes[i].head || strcmp(routes[i].method, "HEAD") == 0;
+        post = post || strcmp(routes[i].method, "POST") == 0;
+        del = del || strcmp(routes[i].method, "DELETE") == 0;
+    }
+    if (get)
+        return head ? "GET, HEAD" : "GET";
+    if (post)
+        return head ? "HEAD, POST" : "POST";
+    return del ? "DELETE" : NULL;
+}
+
+static void start_handler(struct call *c, h2o_req_t *req)
+{
+    const size_t limit =
+        c->route->max_body ? c->route->max_body : c->srv->cfg.max_body_bytes;
+    if (req->entity.len > limit) {
+        call_fail_status(c, 413, "request body too large");
+        return;
+    }
+    if (atomic_load(&c->srv->stopping) && c->route->handle != on_health) {
+        call_fail_status(c, 503, "the server is stopping");
+        return;
+    }
+    if (!c->route->handle) {
+        not_yet(c);
+        return;
+    }
+    if (req->entity.len) {
+        c->body = malloc(req->entity.len);
+        if (!c->body) {
+            call_fail_status(c, 500, "out of memory");
+            return;
+        }
+        memcpy(c->body, req->entity.base, req->entity.len);
+        c->n_body = req->entity.len;
+    }
+    const struct text agent = header(req, "user-agent");
+    c->is_copilot = agent.n >= 18 && memcmp(agent.p, "GitHubCopilotChat/", 18) == 0;
+    call_ref(c);
+    c->work.run = run_handler;
+    if (c->route->on_loop)
+        run_handler(&c->work);
+    else
+        work_submit(c->srv->workers, &c->work);
+}
+
+static void redirect(struct call *c, h2o_req_t *req)
+{
+    /* "//api/tags" -> "/api/tags": only the slashes at the front are folded. */
+    size_t i = 0;
+    while (i + 1 < req->input.path.len && req->input.path.base[i + 1] == '/')
+        i++;
+    h2o_iovec_t to = h2o_strdup(&req->pool, req->input.path.base + i, req->input.path.len - i);
+    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("location"), 1, NULL, to.base,
+                          to.len);
+    call_answer(c, 307, NULL, "", 0);
+}
+
+int on_request(h2o_handler_t *self, h2o_req_t *req)
+{
+    struct http_server *s = H2O_STRUCT_FROM_MEMBER(struct http_server, ctx, req->conn->ctx);
+    struct call *c = call_new(s, req);
+    char path[1024], method[16];
+    const char *tail = "";
+    bool any = false;
+    if (!c)
+        return -1;
+    const size_t n_method = req->input.method.len < 15 ? req->input.method.len : 15;
+    memcpy(method, req->input.method.base, n_method);
+    method[n_method] = 0;
+    c->is_head = strcmp(method, "HEAD") == 0;
+    const struct text host = {req->input.authority.base, req->input.authority.len};
+    const struct text origin = header(req, "origin");
+    const enum access access =
+        access_check(s->access, (struct text){method, n_method}, origin, host, &any);
+    const bool fits = path_decode(req->input.path.base, req->input.path.len, path, sizeof path) == 0;
+    if (!fits)
+        path[0] = 0;
+    for (int i = 0; i < N_ROUTES && !c->route; i++)
+        if (path_matches(&routes[i], path, &tail) && method_is(&routes[i], method))
+            c->route = &routes[i];
+    snprintf(c->who, sizeof c->who, "%s %s", method, c->route ? c->route->path : "(no route)");
+    if (access == ACCESS_CORS || access == ACCESS_PREFLIGHT)
+        cors_headers(req, access, any, origin);
+    if (access == ACCESS_DENIED) {
+        call_answer(c, 403, NULL, "", 0);
+    } else if (access == ACCESS_PREFLIGHT || access == ACCESS_EMPTY_204) {
+        call_answer(c, 204, NULL, "", 0);
+    } else if (c->route) {
+        c->tail = strdup(tail);
+        if (c->tail)
+            start_handler(c, req);
+        else
+            call_fail_status(c, 500, "out of memory");
+    } else if (path[0] == '/' && path[1] == '/') {
+        redirect(c, req);
+    } else if ((c->allow = methods_of(path))) {
+        call_answer(c, 405, type_text, "405 method not allowed", 22);
+    } else {
+        call_answer(c, 404, type_text, "404 page not found", 18);
+    }
+    return 0;
+}

@@ -1,0 +1,424 @@
+/* tests/fake_engine.c - engine/engine.h's server level without a model: words instead of tokens.
+ *
+ * So that the http room can be tested where no weights are, and errors come on demand. The last
+ * message of the conversation (or the raw prompt) orders what happens, as words "fake:NAME=N":
+ *   delay=MS       wait so long before each word        prompt=MS   read the prompt so long
+ *   fail=N         fail after N words                    bytes=N     length of each word
+ *   words=N        end with stop after N words           load=MS     load the model so long
+ *   truncated=N    tell of N dropped tokens              shifts=N    tell of N context shifts
+ * Each job has a thread of its own; the sink is called on it. "fake:echo" answers the prompt. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "engine/engine.h"
+#include "engine/info.h"
+
+enum { MAX_MODELS = 16 };
+
+struct known { /* eng_model_info's cache */
+    struct known *next;
+    struct digest digest;
+    struct eng_info info;
+    char *chat_template;
+};
+
+struct eng {
+    struct eng_config cfg;
+    pthread_mutex_t lock;
+    pthread_cond_t less;
+    int n_jobs;                        /* under lock, as all below */
+    bool draining;
+    struct eng_job *jobs;
+    struct known *known;
+    struct eng_loaded loaded[MAX_MODELS];
+    int64_t keep_ns[MAX_MODELS];
+    int n_loaded;
+};
+
+struct eng_job {
+    atomic_int refs;
+    atomic_bool cancelled, held;
+    struct eng *eng;
+    struct eng_job *next; /* under the engine's lock */
+    struct eng_sink sink;
+    enum eng_kind kind;
+    char *prompt;
+    struct eng_options options;
+    json_t *warnings;
+    bool want_context, no_truncate;
+    int64_t submitted_ns, keep_alive_ns;
+    struct digest model;
+    char name[512], id[65];
+    size_t n_context;
+    tok_id *context;
+};
+
+struct eng *eng_new(const struct eng_config *cfg, struct err *e)
+{
+    struct eng *g = calloc(1, sizeof *g);
+    if (!g) {
+        err_set(e, ERR_MEMORY, "out of memory");
+        return NULL;
+    }
+    g->cfg = *cfg;
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->less, NULL);
+    return g;
+}
+
+void eng_drain(struct eng *g, int64_t deadline)
+{
+    pthread_mutex_lock(&g->lock);
+    g->draining = true;
+    while (g->n_jobs) {
+        const int64_t left = deadline - time_mono_ns();
+        if (left <= 0)
+            for (struct eng_job *j = g->jobs; j; j = j->next)
+                atomic_store(&j->cancelled, true);
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        t.tv_nsec += 20000000;
+        if (t.tv_nsec >= 1000000000) {
+            t.tv_nsec -= 1000000000;
+            t.tv_sec++;
+        }
+        pthread_cond_timedwait(&g->less, &g->lock, &t);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+void eng_free(struct eng *g)
+{
+    if (!g)
+        return;
+    eng_drain(g, 0);
+    while (g->known) {
+        struct known *k = g->known;
+        g->known = k->next;
+        free(k->chat_template);
+        free(k);
+    }
+    pthread_mutex_destroy(&g->lock);
+    pthread_cond_destroy(&g->less);
+    free(g);
+}
+
+int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_info **out,
+                   struct err *e)
+{
+    if (!m->model_layer)
+        return err_set(e, ERR_INPUT, "the model has no GGUF file");
+    pthread_mutex_lock(&g->lock);
+    for (struct known *k = g->known; k; k = k->next)
+        if (memcmp(&k->digest, &m->model_layer->digest, sizeof k->digest) == 0) {
+            *out = &k->info;
+            pthread_mutex_unlock(&g->lock);
+            return 0;
+        }
+    pthread_mutex_unlock(&g->lock);
+    struct known *k = calloc(1, sizeof *k);
+    if (!k)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    k->digest = m->model_layer->digest;
+    if (info_read(g->cfg.store, m, &k->info, &k->chat_template, e) != 0) {
+        free(k);
+        return -1;
+    }
+    k->info.chat_template = k->chat_template;
+    pthread_mutex_lock(&g->lock);
+    k->next = g->known;
+    g->known = k;
+    pthread_mutex_unlock(&g->lock);
+    *out = &k->info;
+    return 0;
+}
+
+json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e)
+{
+    return info_metadata(g->cfg.store, m, verbose, e);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------------ */
+
+static void job_unref(struct eng_job *j)
+{
+    if (atomic_fetch_sub(&j->refs, 1) != 1)
+        return;
+    eng_options_free(&j->options);
+    json_decref(j->warnings);
+    free(j->prompt);
+    free(j->context);
+    free(j);
+}
+
+/* The number behind "fake:NAME=" in the prompt, or `other`. */
+static long order(const struct eng_job *j, const char *name, long other)
+{
+    char key[64];
+    snprintf(key, sizeof key, "fake:%s=", name);
+    const char *at = j->prompt ? strstr(j->prompt, key) : NULL;
+    return at ? strtol(at + strlen(key), NULL, 10) : other;
+}
+
+static bool wait_ms(const struct eng_job *j, long ms)
+{
+    for (long i = 0; i < ms && !atomic_load(&j->cancelled); i += 2) {
+        const struct timespec t = {0, 2000000};
+        nanosleep(&t, NULL);
+    }
+    return !atomic_load(&j->cancelled);
+}
+
+static void set_loaded(struct eng *g, const struct eng_job *j, int active)
+{
+    pthread_mutex_lock(&g->lock);
+    int i = 0;
+    while (i < g->n_loaded && memcmp(&g->loaded[i].model, &j->model, sizeof j->model) != 0)
+        i++;
+    if (i < MAX_MODELS) {
+        struct eng_loaded *l = &g->loaded[i];
+        if (i == g->n_loaded) {
+            memset(l, 0, sizeof *l);
+            l->model = j->model;
+            memcpy(l->name, j->name, sizeof l->name);
+            memcpy(l->id, j->id, sizeof l->id);
+            l->size_bytes = 1000;
+            l->context_length = 4096;
+            l->parallel = 16;
+            g->n_loaded++;
+        }
+        l->active += active;
+        l->expires_real_ns = j->keep_alive_ns < 0 ? INT64_MAX : time_real_ns() + j->keep_alive_ns;
+        if (!l->active && j->keep_alive_ns == 0)
+            g->loaded[i] = g->loaded[--g->n_loaded];
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
+{
+    const long fail = order(j, "fail", -1), n_words = order(j, "words", 12);
+    const long n_bytes = order(j, "bytes", 0), delay = order(j, "delay", 0);
+    char *word = malloc((size_t)n_bytes + 32);
+    int rc = -1;
+    if (!word)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    s->reason = ENG_STOP;
+    for (long i = 0; i < n_words; i++) {
+        if (j->options.num_predict >= 0 && i >= j->options.num_predict) {
+            s->reason = ENG_LENGTH;
+            break;
+        }
+        while (atomic_load(&j->held) && wait_ms(j, 2))
+            continue;
+        if (!wait_ms(j, delay)) {
+            err_set(e, ERR_CANCELLED, "cancelled");
+            goto done;
+        }
+        if (i == fail) {
+            err_set(e, ERR_BUG, "an error was encountered while running the model: on demand");
+            goto done;
+        }
+        int n = snprintf(word, 32, "w%ld ", i);
+        for (; n < n_bytes; n++)
+            word[n] = 'x';
+        j->sink.piece(j->sink.arg, word, (size_t)n);
+        s->eval_count++;
+    }
+    rc = 0;
+done:
+    free(word);
+    return rc;
+}
+
+static void *run(void *arg)
+{
+    struct eng_job *j = arg;
+    struct eng *g = j->eng;
+    struct eng_stats s = {0};
+    struct err e = {0};
+    bool good = wait_ms(j, order(j, "load", 0));
+    set_loaded(g, j, 1);
+    s.load_ns = time_mono_ns() - j->submitted_ns;
+    if (j->kind == ENG_LOAD) {
+        s.reason = ENG_LOADED;
+    } else {
+        const int64_t begun = time_mono_ns();
+        good = good && wait_ms(j, order(j, "prompt", 0));
+        s.prompt_ns = time_mono_ns() - begun;
+        s.prompt_count = j->prompt ? (int32_t)(strlen(j->prompt) / 4 + 1) : 1;
+        s.prompt_truncated = (int32_t)order(j, "truncated", 0);
+        s.context_shifts = (int32_t)order(j, "shifts", 0);
+        s.seed_drawn = j->options.seed < 0;
+        s.seed = s.seed_drawn ? 4711 : j->options.seed;
+        const int64_t evaluating = time_mono_ns();
+        if (good && strstr(j->prompt, "fake:echo")) {
+            j->sink.piece(j->sink.arg, j->prompt, strlen(j->prompt));
+            s.eval_count = 1;
+        } else if (good) {
+            good = words(j, &s, &e) == 0;
+        }
+        s.eval_ns = s.eval_count ? time_mono_ns() - evaluating + 1 : 0;
+        const tok_id ids[] = {1, 2, 3};
+        tok_id all[64];
+        size_t n = 0;
+        for (size_t i = 0; i < j->n_context && n < 60; i++)
+            all[n++] = j->context[i];
+        memcpy(all + n, ids, sizeof ids);
+        if (j->want_context) {
+            s.context = all;
+            s.n_context = n + 3;
+        }
+        s.warnings = j->options.warnings;
+        set_loaded(g, j, -1);
+        if (good)
+            j->sink.done(j->sink.arg, &s);
+    }
+    if (j->kind == ENG_LOAD) {
+        set_loaded(g, j, -1);
+        if (good)
+            j->sink.done(j->sink.arg, &s);
+    }
+    if (!good) {
+        if (!e.code)
+            err_set(&e, ERR_CANCELLED, "cancelled");
+        j->sink.fail(j->sink.arg, &e);
+    }
+    pthread_mutex_lock(&g->lock);
+    struct eng_job **at = &g->jobs;
+    while (*at && *at != j)
+        at = &(*at)->next;
+    if (*at)
+        *at = j->next;
+    g->n_jobs--;
+    pthread_cond_broadcast(&g->less);
+    pthread_mutex_unlock(&g->lock);
+    job_unref(j);
+    return NULL;
+}
+
+static char *prompt_of(const struct eng_request *r)
+{
+    if (r->raw)
+        return strndup(r->raw, r->n_raw);
+    if (!r->chat)
+        return strdup("");
+    return json_dumps(r->chat, JSON_COMPACT);
+}
+
+static int copy_options(struct eng_options *to, const struct eng_options *from)
+{
+    *to = *from;
+    for (int i = 0; i < to->n_stops; i++)
+        to->stops[i] = NULL;
+    to->n_stops = 0;
+    to->warnings = json_incref(from->warnings);
+    return 0;
+}
+
+int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink *sink,
+               struct eng_job **out, struct err *e)
+{
+    const int max = g->cfg.max_queue ? g->cfg.max_queue : 512;
+    if (r->template_text) {
+        const char *t = r->template_text;
+        if (strcmp(t, "{{ .Prompt }}") != 0)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "the Go template of this model is not supported yet: %.40s", t);
+    }
+    struct eng_job *j = calloc(1, sizeof *j);
+    if (!j)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    atomic_init(&j->refs, 2);
+    j->eng = g;
+    j->sink = *sink;
+    j->kind = r->kind;
+    j->prompt = prompt_of(r);
+    copy_options(&j->options, r->options);
+    j->want_context = r->want_context;
+    j->submitted_ns = time_mono_ns();
+    j->keep_alive_ns = r->has_keep_alive ? r->keep_alive_ns : g->cfg.keep_alive_ns;
+    j->model = r->model->model_layer->digest;
+    memcpy(j->id, r->model->id, sizeof j->id);
+    store_name_short(&r->model->name, j->name, sizeof j->name);
+    if (r->n_context) {
+        j->context = calloc(r->n_context, sizeof *j->context);
+        if (j->context)
+            memcpy(j->context, r->context, r->n_context * sizeof *j->context);
+        j->n_context = j->context ? r->n_context : 0;
+    }
+    pthread_t t;
+    pthread_mutex_lock(&g->lock);
+    if (g->draining || g->n_jobs >= max) {
+        pthread_mutex_unlock(&g->lock);
+        job_unref(j);
+        job_unref(j);
+        return err_set(e, ERR_BUSY,
+                       "server busy, please try again.  maximum pending requests exceeded");
+    }
+    g->n_jobs++;
+    j->next = g->jobs;
+    g->jobs = j;
+    pthread_mutex_unlock(&g->lock);
+    *out = j;
+    if (pthread_create(&t, NULL, run, j) != 0) {
+        pthread_mutex_lock(&g->lock);
+        g->jobs = j->next;
+        g->n_jobs--;
+        pthread_mutex_unlock(&g->lock);
+        job_unref(j);
+        job_unref(j);
+        return err_set(e, ERR_IO, "cannot start a thread");
+    }
+    pthread_detach(t);
+    return 0;
+}
+
+void eng_job_cancel(struct eng_job *j)
+{
+    atomic_store(&j->cancelled, true);
+}
+
+void eng_job_hold(struct eng_job *j, bool hold)
+{
+    atomic_store(&j->held, hold);
+}
+
+void eng_job_release(struct eng_job *j)
+{
+    job_unref(j);
+}
+
+int eng_render(struct eng *g, const struct eng_request *r, struct buf *out, struct err *e)
+{
+    char *text = prompt_of(r);
+    if (!text)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    buf_puts(out, text);
+    free(text);
+    return 0;
+}
+
+int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e)
+{
+    *out = calloc(MAX_MODELS, sizeof **out);
+    if (!*out)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    pthread_mutex_lock(&g->lock);
+    *n = (size_t)g->n_loaded;
+    memcpy(*out, g->loaded, *n * sizeof **out);
+    pthread_mutex_unlock(&g->lock);
+    return 0;
+}
+
+void eng_unload(struct eng *g, const struct digest *model)
+{
+    pthread_mutex_lock(&g->lock);
+    for (int i = 0; i < g->n_loaded; i++)
+        if (memcmp(&g->loaded[i].model, model, sizeof *model) == 0 && !g->loaded[i].active)
+            g->loaded[i] = g->loaded[--g->n_loaded];
+    pthread_mutex_unlock(&g->lock);
+}

@@ -1,0 +1,387 @@
+/* tools/serve.c - `chaski serve`: environment, engine, server.
+ *
+ * Facts: spec/api.md 21, spec/cli.md (serve), decisions 1 to 3, 23, 27. The only place that reads
+ * the server's environment: by a table, and each variable that is set is named in the log with what
+ * it did. */
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "engine/engine.h"
+#include "engine/store/store.h"
+#include "http/http.h"
+#include "tools/commands.h"
+
+enum { DEFAULT_PORT = 11434 };
+
+struct settings {
+    char host[256];
+    int port;
+    char origins[8192];
+    char isa[32];
+    char models[4096];
+    bool no_prune, debug;
+    struct eng_config eng;
+    int max_connections;
+};
+
+/* Each reads a trimmed, non-empty value. 0 = taken; -1 = not understood, the default stays. */
+typedef int (*set_fn)(struct settings *s, const char *value);
+
+static int whole(const char *v, long long lo, long long hi, long long *out)
+{
+    char *end;
+    errno = 0;
+    const long long n = strtoll(v, &end, 10);
+    if (end == v || *end || errno || n < lo || n > hi)
+        return -1;
+    *out = n;
+    return 0;
+}
+
+static bool is_true(const char *v)
+{
+    static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        if (strcmp(v, no[i]) == 0)
+            return false;
+    return true;
+}
+
+/* [scheme://][host][:port][/path], as the reference reads it. */
+static int set_host(struct settings *s, const char *value)
+{
+    const char *p = value, *after = strstr(value, "://");
+    int port = DEFAULT_PORT, rc = 0;
+    if (after) {
+        if (strncasecmp(value, "http://", 7) == 0)
+            port = 80;
+        else if (strncasecmp(value, "https://", 8) == 0)
+            port = 443;
+        p = after + 3;
+    }
+    char text[256];
+    const size_t n = strcspn(p, "/");
+    if (n >= sizeof text)
+        return -1;
+    memcpy(text, p, n);
+    text[n] = 0;
+    char *host = text, *port_text = NULL, *close = NULL;
+    if (text[0] == '[' && (close = strchr(text, ']'))) {
+        host = text + 1;
+        *close = 0;
+        if (close[1] == ':')
+            port_text = close + 2;
+    } else {
+        char *colon = strrchr(text, ':');
+        if (colon && strchr(text, ':') == colon) {
+            *colon = 0;
+            port_text = colon + 1;
+        }
+    }
+    long long number;
+    if (port_text && port_text[0]) {
+        if (whole(port_text, 0, 65535, &number) == 0)
+            port = (int)number;
+        else
+            rc = -1; /* a bad port: the default, with a warning */
+    }
+    snprintf(s->host, sizeof s->host, "%s", host[0] ? host : "127.0.0.1");
+    s->port = rc == 0 ? port : DEFAULT_PORT;
+    return rc;
+}
+
+static int set_models(struct settings *s, const char *v)
+{
+    snprintf(s->models, sizeof s->models, "%s", v);
+    return 0;
+}
+
+static int set_origins(struct settings *s, const char *v)
+{
+    snprintf(s->origins, sizeof s->origins, "%s", v);
+    return 0;
+}
+
+static int set_keep_alive(struct settings *s, const char *v)
+{
+    return http_keep_alive_text(v, &s->eng.keep_alive_ns, NULL);
+}
+
+static int set_ctx(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 0, INT32_MAX, &n) != 0)
+        return -1;
+    s->eng.default_ctx = (int32_t)n;
+    return 0;
+}
+
+static int set_parallel(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 0, 1024, &n) != 0)
+        return -1;
+    s->eng.n_parallel = (int)n;
+    return 0;
+}
+
+static int set_loaded(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 0, 1024, &n) != 0)
+        return -1;
+    s->eng.max_loaded = (int)n;
+    return 0;
+}
+
+static int set_queue(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 0, 1 << 20, &n) != 0)
+        return -1;
+    s->eng.max_queue = (int)n;
+    return 0;
+}
+
+static int set_kv_type(struct settings *s, const char *v)
+{
+    s->eng.kv_f32 = strcmp(v, "f32") == 0;
+    return strcmp(v, "f32") == 0 || strcmp(v, "f16") == 0 ? 0 : -1;
+}
+
+static int set_no_prune(struct settings *s, const char *v)
+{
+    s->no_prune = is_true(v);
+    return 0;
+}
+
+static int set_debug(struct settings *s, const char *v)
+{
+    s->debug = is_true(v);
+    return 0;
+}
+
+static int set_isa(struct settings *s, const char *v)
+{
+    if (strlen(v) >= sizeof s->isa)
+        return -1;
+    snprintf(s->isa, sizeof s->isa, "%s", v);
+    return 0;
+}
+
+static int set_threads(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 0, 4096, &n) != 0)
+        return -1;
+    s->eng.n_threads = (int)n;
+    return 0;
+}
+
+/* Bytes with an optional K, M, G, T, or a share of what is available: "80%". */
+static int set_memory(struct settings *s, const char *v)
+{
+    char *end;
+    const double n = strtod(v, &end);
+    if (end == v || !(n > 0) || n > 1e18)
+        return -1;
+    if (strcmp(end, "%") == 0) {
+        const long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+        if (n > 100 || pages <= 0 || size <= 0)
+            return -1;
+        s->eng.memory_bytes = (uint64_t)((double)pages * (double)size * n / 100);
+        return 0;
+    }
+    double unit = 1;
+    if (*end) {
+        const char *at = strchr("KMGT", *end & ~32);
+        if (!at || (end[1] && strcasecmp(end + 1, "B") != 0 && strcasecmp(end + 1, "iB") != 0))
+            return -1;
+        for (int i = 0; i <= at - "KMGT"; i++)
+            unit *= 1024;
+    }
+    s->eng.memory_bytes = (uint64_t)(n * unit);
+    return 0;
+}
+
+static int set_connections(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 1, 1 << 20, &n) != 0)
+        return -1;
+    s->max_connections = (int)n;
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    set_fn set;         /* NULL: accepted, without effect */
+    const char *effect; /* for the log */
+} variables[] = {
+    {"OLLAMA_HOST", set_host, "address to bind"},
+    {"OLLAMA_MODELS", set_models, "folder of the models"},
+    {"OLLAMA_ORIGINS", set_origins, "more allowed origins"},
+    {"OLLAMA_KEEP_ALIVE", set_keep_alive, "how long idle models stay"},
+    {"OLLAMA_CONTEXT_LENGTH", set_ctx, "default num_ctx"},
+    {"OLLAMA_NUM_PARALLEL", set_parallel, "sequences at once on a model"},
+    {"OLLAMA_MAX_LOADED_MODELS", set_loaded, "models loaded at once"},
+    {"OLLAMA_MAX_QUEUE", set_queue, "waiting requests"},
+    {"OLLAMA_KV_CACHE_TYPE", set_kv_type, "type of the KV cache (f16 and f32 in this version)"},
+    {"OLLAMA_NOPRUNE", set_no_prune, "unused blobs stay"},
+    {"OLLAMA_DEBUG", set_debug, "log everything"},
+    {"OLLAMA_LOAD_TIMEOUT", NULL, "no effect in this version"},
+    {"OLLAMA_FLASH_ATTENTION", NULL, "no effect: results do not depend on it"},
+    {"OLLAMA_GO_TEMPLATE", NULL, "no effect in this version"},
+    {"OLLAMA_NO_CLOUD", NULL, "always as if set"},
+    {"OLLAMA_DEBUG_LOG_REQUESTS", NULL, "no effect: requests are never logged"},
+    {"OLLAMA_MAX_TRANSFER_STREAMS", NULL, "no effect in this version"},
+    {"OLLAMA_REMOTES", NULL, "no effect: no cloud"},
+    {"OLLAMA_AUTH", NULL, "no effect: no cloud"},
+    {"OLLAMA_CLOUD_BASE_URL", NULL, "no effect: no cloud"},
+    {"OLLAMA_GPU_OVERHEAD", NULL, "no effect on a CPU"},
+    {"OLLAMA_SCHED_SPREAD", NULL, "no effect on a CPU"},
+    {"OLLAMA_LLM_LIBRARY", NULL, "no effect: there is one library"},
+    {"OLLAMA_VULKAN", NULL, "no effect on a CPU"},
+    {"OLLAMA_IGPU_ENABLE", NULL, "no effect on a CPU"},
+    {"OLLAMA_INTEL_GPU", NULL, "no effect on a CPU"},
+    {"OLLAMA_MAX_VRAM", NULL, "no effect on a CPU"},
+    {"OLLAMA_MULTIUSER_CACHE", NULL, "no effect: the cache is always shared"},
+    {"OLLAMA_NEW_ENGINE", NULL, "no effect"},
+    {"OLLAMA_RUNNERS_DIR", NULL, "no effect"},
+    {"OLLAMA_TMPDIR", NULL, "no effect"},
+    {"CUDA_VISIBLE_DEVICES", NULL, "no effect on a CPU"},
+    {"CHASKI_ISA", set_isa, "instruction set of the kernels"},
+    {"CHASKI_THREADS", set_threads, "threads of the crew"},
+    {"CHASKI_MEMORY", set_memory, "memory budget"},
+    {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
+};
+
+/* Blanks and quotes around a value go; NULL for nothing. */
+static const char *trimmed(const char *v, char *out, size_t cap)
+{
+    size_t n = v ? strlen(v) : 0;
+    while (n && strchr(" \t\r\n\"'", v[0]))
+        v++, n--;
+    while (n && strchr(" \t\r\n\"'", v[n - 1]))
+        n--;
+    if (!n || n >= cap)
+        return NULL;
+    memcpy(out, v, n);
+    out[n] = 0;
+    return out;
+}
+
+static void read_environment(struct settings *s)
+{
+    char value[8192];
+    const char *debug = trimmed(getenv("OLLAMA_DEBUG"), value, sizeof value);
+    log_set_level(debug && is_true(debug) ? LOG_DEBUG : LOG_INFO);
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *v = trimmed(getenv(variables[i].name), value, sizeof value);
+        if (!v)
+            continue;
+        if (variables[i].set && variables[i].set(s, v) != 0)
+            log_line(LOG_WARN, "%s=%s is not understood, the default is used", variables[i].name, v);
+        else
+            log_line(LOG_INFO, "%s=%s: %s", variables[i].name, v, variables[i].effect);
+    }
+}
+
+static void harden(void)
+{
+    const struct rlimit none = {0, 0}; /* a core would hold prompts */
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    /* Blocked before any thread is made: the server reads them from a descriptor. */
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stop, NULL);
+}
+
+static int run(struct settings *s, struct err *e)
+{
+    struct store *store = NULL;
+    struct eng *eng = NULL;
+    struct http_server *server = NULL;
+    int rc = -1;
+    if (!s->models[0] && store_default_root(s->models, sizeof s->models, e) != 0)
+        return -1;
+    store = store_open(s->models, e);
+    if (!store)
+        goto done;
+    store_keep_unused(store, s->no_prune);
+    s->eng.store = store;
+    s->eng.isa = s->isa[0] ? s->isa : NULL;
+    eng = eng_new(&s->eng, e);
+    if (!eng)
+        goto done;
+    const struct http_config cfg = {
+        .host = s->host,
+        .port = s->port,
+        .store = store,
+        .eng = eng,
+        .origins = s->origins[0] ? s->origins : NULL,
+        .max_connections = s->max_connections,
+    };
+    server = http_listen(&cfg, e);
+    if (!server)
+        goto done;
+    fprintf(stderr, "Listening on %s (version %s)\n", http_address(server), CHASKI_VERSION);
+    rc = http_run(server, e);
+    if (rc == 1) /* a second signal: at once, whatever still runs */
+        _exit(0);
+done:
+    http_free(server);
+    eng_free(eng);
+    store_close(store);
+    return rc;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    struct settings s = {0};
+    struct err e = {0};
+    int c;
+    json_object_seed(0); /* before there are threads */
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        if (c != 'h')
+            return 1;
+        printf("Start the server\n\nUsage:\n  chaski serve\n\nEnvironment Variables:\n");
+        for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+            if (variables[i].set)
+                printf("      %-27s   %s\n", variables[i].name, variables[i].effect);
+        return 0;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "Error: serve takes no arguments\n");
+        return 1;
+    }
+    snprintf(s.host, sizeof s.host, "127.0.0.1");
+    s.port = DEFAULT_PORT;
+    s.eng.keep_alive_ns = 300 * INT64_C(1000000000);
+    harden();
+    read_environment(&s);
+    if (run(&s, &e) != 0) {
+        fprintf(stderr, "Error: %s\n", e.text);
+        return 1;
+    }
+    return 0;
+}
