@@ -1,0 +1,289 @@
+/* kernels/arm/quants.h - the quantized products, once for NEON and once for SDOT.
+ *
+ * The including file gives
+ *     int32x4_t dot_half(int32x4_t sum, const uint8x16_t w[4], int8x16_t a, bool wide)
+ * which adds to each lane (row) the 16 products of one half: w[i] = step i of four rows, the four
+ * codes of step i stand in lane i of `a`. `wide`: codes are signed bytes (else under 64).
+ *
+ * A group has 16 rows = four quarters of one register. The loop takes 8 blocks (a super-block) at a
+ * time, quarter by quarter, so that a quarter's accumulators stay in registers while the 8 blocks'
+ * bytes stay in L1; the codes are unpacked once for COLS columns. */
+#include <arm_neon.h>
+#include "kernels/arm/a32.h"
+#include "kernels/arm/arm.h"
+#include "kernels/layout.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { COLS = 4 };
+
+INLINE void nibbles(uint8x16_t w[8], const uint8_t q[4][64], int at)
+{
+    for (int j = 0; j < 4; j++) {
+        uint8x16_t v = vld1q_u8(q[j] + at);
+        w[j] = vandq_u8(v, vdupq_n_u8(15));
+        w[j + 4] = vshrq_n_u8(v, 4);
+    }
+}
+/* Bit g of each byte of h, moved to bit 4 (or 2), into step g. */
+INLINE void high_bits(uint8x16_t w[8], const uint8_t *h, int bit)
+{
+    uint8x16_t v = vld1q_u8(h), mask = vdupq_n_u8((uint8_t)(1 << bit));
+    for (int g = 0; g < 8; g++)
+        w[g] = vorrq_u8(w[g], vandq_u8(vshlq_u8(v, vdupq_n_s8((int8_t)(bit - g))), mask));
+}
+/* Two bits of step 4p + s at 2s, moved to `bit`. */
+INLINE void two_bits(uint8x16_t w[8], const uint8_t q[2][64], int at, int bit)
+{
+    uint8x16_t mask = vdupq_n_u8((uint8_t)(3 << bit));
+    for (int g = 0; g < 8; g++) {
+        uint8x16_t v = vld1q_u8(q[g / 4] + at);
+        w[g] = vorrq_u8(w[g], vandq_u8(vshlq_u8(v, vdupq_n_s8((int8_t)(bit - 2 * (g % 4)))), mask));
+    }
+}
+
+INLINE float32x4_t halves(const f16_bits *d)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(d)));
+}
+INLINE int32x4_t bytes_u(const uint8_t *p)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, p, 4);
+    uint8x8_t b = vreinterpret_u8_u32(vdup_n_u32(v));
+    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(b))));
+}
+INLINE int32x4_t bytes_s(const int8_t *p)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, p, 4);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(v)))));
+}
+
+/* The sum of a block's 32 products, zero point included. */
+INLINE int32x4_t dot32(const uint8x16_t w[8], const struct arm_a32 *a, int zero, bool wide)
+{
+    int32x4_t sum = vdupq_n_s32(-zero * a->sum);
+    sum = dot_half(sum, w, vld1q_s8(a->q), wide);
+    return dot_half(sum, w + 4, vld1q_s8(a->q + 16), wide);
+}
+
+/* ---- Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 ------------------------------------------------------------- */
+
+INLINE void plain(uint32_t type, int cols, const uint8_t *block, size_t block_bytes, int n_blocks, int quarter,
+                  const struct arm_a32 *a, size_t col_blocks, float *acc)
+{
+    const int at = 16 * quarter;
+    float32x4_t y[COLS];
+    for (int c = 0; c < cols; c++)
+        y[c] = vld1q_f32(acc + 16 * c);
+    for (int b = 0; b < n_blocks; b++, block += block_bytes, a++) {
+        uint8x16_t w[8];
+        const f16_bits *d = (const f16_bits *)block;
+        int zero = 0;
+        float32x4_t m = vdupq_n_f32(0);
+        if (type == TYPE_Q4_0) {
+            nibbles(w, ((const struct pk_q4_0 *)block)->q, at);
+            zero = 8;
+        } else if (type == TYPE_Q4_1) {
+            nibbles(w, ((const struct pk_q4_1 *)block)->q, at);
+            m = halves(d + 16 + 4 * quarter);
+        } else if (type == TYPE_Q5_0) {
+            nibbles(w, ((const struct pk_q5_0 *)block)->q, at);
+            high_bits(w, ((const struct pk_q5_0 *)block)->h + at, 4);
+            zero = 16;
+        } else if (type == TYPE_Q5_1) {
+            nibbles(w, ((const struct pk_q5_1 *)block)->q, at);
+            high_bits(w, ((const struct pk_q5_1 *)block)->h + at, 4);
+            m = halves(d + 16 + 4 * quarter);
+        } else {
+            for (int g = 0; g < 8; g++)
+                w[g] = vreinterpretq_u8_s8(vld1q_s8(((const struct pk_q8_0 *)block)->q[g] + at));
+        }
+        float32x4_t dw = halves(d + 4 * quarter);
+        for (int c = 0; c < cols; c++) {
+            const struct arm_a32 *ac = a + (size_t)c * col_blocks;
+            int32x4_t sum = dot32(w, ac, zero, type == TYPE_Q8_0);
+            y[c] = vfmaq_f32(y[c], vmulq_n_f32(dw, ac->d), vcvtq_f32_s32(sum));
+            if (type == TYPE_Q4_1 || type == TYPE_Q5_1)
+                y[c] = vfmaq_n_f32(y[c], m, ac->d_sum);
+        }
+    }
+    for (int c = 0; c < cols; c++)
+        vst1q_f32(acc + 16 * c, y[c]);
+}
+
+/* ---- K types: one super-block ----------------------------------------------------------------- */
+
+INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const struct arm_a32 *a,
+                  size_t col_blocks, float *acc)
+{
+    const int at = 16 * quarter, r = 4 * quarter;
+    float32x4_t s[COLS], t[COLS];
+    for (int c = 0; c < cols; c++)
+        s[c] = t[c] = vdupq_n_f32(0);
+    for (int j = 0; j < 8; j++, a++) {
+        uint8x16_t w[8];
+        int32x4_t sc0, sc1;
+        float32x4_t mn0, mn1;
+        int zero = 0;
+        sc1 = vdupq_n_s32(0);
+        mn0 = mn1 = vdupq_n_f32(0);
+        if (type == TYPE_Q4_K) {
+            const struct pk_q4_Kb *p = &((const struct pk_q4_K *)sb)->b[j];
+            nibbles(w, p->q, at);
+            sc0 = bytes_u(p->sc + r);
+            mn0 = vcvtq_f32_s32(bytes_u(p->mn + r));
+        } else if (type == TYPE_Q5_K) {
+            const struct pk_q5_Kb *p = &((const struct pk_q5_K *)sb)->b[j];
+            nibbles(w, p->q, at);
+            high_bits(w, p->h + at, 4);
+            sc0 = bytes_u(p->sc + r);
+            mn0 = vcvtq_f32_s32(bytes_u(p->mn + r));
+        } else if (type == TYPE_Q6_K) {
+            const struct pk_q6_Kb *p = &((const struct pk_q6_K *)sb)->b[j];
+            nibbles(w, p->q, at);
+            two_bits(w, p->h, at, 4);
+            sc0 = bytes_s(p->sc[0] + r);
+            sc1 = bytes_s(p->sc[1] + r);
+            zero = 32;
+        } else if (type == TYPE_Q3_K) {
+            const struct pk_q3_Kb *p = &((const struct pk_q3_K *)sb)->b[j];
+            for (int g = 0; g < 8; g++)
+                w[g] = vdupq_n_u8(0);
+            two_bits(w, p->q, at, 0);
+            high_bits(w, p->h + at, 2);
+            sc0 = bytes_s(p->sc[0] + r);
+            sc1 = bytes_s(p->sc[1] + r);
+            zero = 4;
+        } else {
+            const struct pk_q2_Kb *p = &((const struct pk_q2_K *)sb)->b[j];
+            for (int g = 0; g < 8; g++)
+                w[g] = vdupq_n_u8(0);
+            two_bits(w, p->q, at, 0);
+            sc0 = bytes_u(p->sc[0] + r);
+            sc1 = bytes_u(p->sc[1] + r);
+            mn0 = vcvtq_f32_s32(vshrq_n_s32(sc0, 4));
+            mn1 = vcvtq_f32_s32(vshrq_n_s32(sc1, 4));
+            sc0 = vandq_s32(sc0, vdupq_n_s32(15));
+            sc1 = vandq_s32(sc1, vdupq_n_s32(15));
+        }
+        for (int c = 0; c < cols; c++) {
+            const struct arm_a32 *ac = a + (size_t)c * col_blocks;
+            int32x4_t sum;
+            if (type == TYPE_Q4_K || type == TYPE_Q5_K) {
+                sum = vmulq_s32(sc0, dot32(w, ac, 0, false));
+                t[c] = vfmaq_n_f32(t[c], mn0, ac->d_sum);
+            } else {
+                int32x4_t h0 = vdupq_n_s32(-zero * ac->half[0]), h1 = vdupq_n_s32(-zero * ac->half[1]);
+                h0 = dot_half(h0, w, vld1q_s8(ac->q), false);
+                h1 = dot_half(h1, w + 4, vld1q_s8(ac->q + 16), false);
+                sum = vmlaq_s32(vmulq_s32(sc0, h0), sc1, h1);
+                if (type == TYPE_Q2_K) {
+                    t[c] = vfmaq_n_f32(t[c], mn0, ac->d_half[0]);
+                    t[c] = vfmaq_n_f32(t[c], mn1, ac->d_half[1]);
+                }
+            }
+            s[c] = vfmaq_n_f32(s[c], vcvtq_f32_s32(sum), ac->d);
+        }
+    }
+    const f16_bits *d = (const f16_bits *)sb; /* every header starts with d[16], then dmin[16] */
+    float32x4_t dw = halves(d + r), dmin = halves(d + 16 + r);
+    for (int c = 0; c < cols; c++) {
+        float32x4_t y = vld1q_f32(acc + 16 * c);
+        y = vfmaq_f32(y, dw, s[c]);
+        if (type == TYPE_Q2_K || type == TYPE_Q4_K || type == TYPE_Q5_K)
+            y = vfmsq_f32(y, dmin, t[c]); /* y - dmin * t, fused: the same as fma(-dmin, t, y) */
+        vst1q_f32(acc + 16 * c, y);
+    }
+}
+
+/* ---- the loop over groups and columns ------------------------------------------------------------ */
+
+static void store(const struct mat *w, int32_t g, const float *acc, float *y, bool add)
+{
+    int32_t row = g * MAT_ROWS, n = w->n_rows - row < MAT_ROWS ? w->n_rows - row : MAT_ROWS;
+    for (int32_t r = 0; r < n; r++)
+        y[row + r] = add ? y[row + r] + acc[r] : acc[r];
+}
+
+/* `cols` columns of one group; 8 blocks of `unit` bytes (or one super-block) at a time. */
+INLINE void tile(uint32_t type, int cols, const uint8_t *group, int n_blocks, size_t unit,
+                 const struct arm_a32 *a, size_t col_blocks, float *acc)
+{
+    const bool k_type = type >= TYPE_Q2_K && type <= TYPE_Q6_K;
+    for (int b = 0; b < n_blocks; b += 8) {
+        int n = n_blocks - b < 8 ? n_blocks - b : 8;
+        for (int quarter = 0; quarter < 4; quarter++) {
+            if (k_type)
+                super(type, cols, group, quarter, a + b, col_blocks, acc + 4 * quarter);
+            else
+                plain(type, cols, group, unit, n, quarter, a + b, col_blocks, acc + 4 * quarter);
+        }
+        group += k_type ? unit : 8 * unit;
+    }
+}
+
+INLINE void mul(uint32_t type, size_t unit, const struct mat *w, const struct acts *a, float *y, size_t ldy,
+                bool add, int32_t g0, int32_t g1)
+{
+    const int n_blocks = w->n_cols / 32;
+    const struct arm_a32 *cols = (const struct arm_a32 *)a->a32;
+    for (int32_t g = g0; g < g1; g++) {
+        const uint8_t *group = w->data + (size_t)g * w->group_bytes;
+        for (int c0 = 0; c0 < a->n; c0 += COLS) {
+            int n = a->n - c0 < COLS ? a->n - c0 : COLS;
+            const struct arm_a32 *col = cols + (size_t)c0 * n_blocks;
+            float acc[COLS * 16] = {0};
+            switch (n) {
+            case 1:
+                tile(type, 1, group, n_blocks, unit, col, n_blocks, acc);
+                break;
+            case 2:
+                tile(type, 2, group, n_blocks, unit, col, n_blocks, acc);
+                break;
+            case 3:
+                tile(type, 3, group, n_blocks, unit, col, n_blocks, acc);
+                break;
+            default:
+                tile(type, COLS, group, n_blocks, unit, col, n_blocks, acc);
+                break;
+            }
+            for (int c = 0; c < n; c++)
+                store(w, g, acc + 16 * c, y + (size_t)(c0 + c) * ldy, add);
+        }
+    }
+}
+
+#define MUL(T, t)                                                                                  \
+    static void mul_##t(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add, \
+                        int32_t g0, int32_t g1, void *scratch)                                     \
+    {                                                                                              \
+        (void)scratch;                                                                             \
+        mul(TYPE_##T, sizeof(struct pk_##t), w, a, y, ldy, add, g0, g1);                           \
+    }
+MUL(Q4_0, q4_0)
+MUL(Q4_1, q4_1)
+MUL(Q5_0, q5_0)
+MUL(Q5_1, q5_1)
+MUL(Q8_0, q8_0)
+MUL(Q2_K, q2_K)
+MUL(Q3_K, q3_K)
+MUL(Q4_K, q4_K)
+MUL(Q5_K, q5_K)
+MUL(Q6_K, q6_K)
+#undef MUL
+
+static void set_quants(struct kernels *k)
+{
+    k->mul_mat[TYPE_Q4_0] = mul_q4_0;
+    k->mul_mat[TYPE_Q4_1] = mul_q4_1;
+    k->mul_mat[TYPE_Q5_0] = mul_q5_0;
+    k->mul_mat[TYPE_Q5_1] = mul_q5_1;
+    k->mul_mat[TYPE_Q8_0] = mul_q8_0;
+    k->mul_mat[TYPE_Q2_K] = mul_q2_K;
+    k->mul_mat[TYPE_Q3_K] = mul_q3_K;
+    k->mul_mat[TYPE_Q4_K] = mul_q4_K;
+    k->mul_mat[TYPE_Q5_K] = mul_q5_K;
+    k->mul_mat[TYPE_Q6_K] = mul_q6_K;
+}

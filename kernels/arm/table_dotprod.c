@@ -1,0 +1,9 @@
+/* kernels/arm/table_dotprod.c - "dotprod": SDOT for the quantized products; the rest is NEON's. */
+#include "kernels/arm/arm.h"
+#include "kernels/tables.h"
+
+void kernels_init_dotprod(struct kernels *k)
+{
+    k->name = "dotprod";
+    arm_quants_dotprod(k);
+}
