@@ -16,9 +16,15 @@ struct maker {
     struct arena a;
     uint64_t x;
     int type;
+    const struct tiny_model *t;
     struct err *e;
     int rc;
 };
+
+static bool dropped(const struct maker *m, const char *name)
+{
+    return m->t->drop && !strcmp(m->t->drop, name);
+}
 
 static float normal(struct maker *m) /* sum of uniforms: near enough */
 {
@@ -38,6 +44,10 @@ static void put_f16(uint8_t *p, float f)
 
 static void matrix(struct maker *m, const char *name, int rows, int cols, float sd)
 {
+    if (dropped(m, name))
+        return;
+    if (m->t->halve && !strcmp(m->t->halve, name))
+        rows /= 2;
     const int type = cols % 32 ? TYPE_F32 : m->type;
     const size_t n = (size_t)rows * (size_t)cols;
     const struct gguf_type_info *t = gguf_type_info((uint32_t)type);
@@ -66,6 +76,8 @@ static void matrix(struct maker *m, const char *name, int rows, int cols, float 
 
 static void vector(struct maker *m, const char *name, int n, float mean)
 {
+    if (dropped(m, name))
+        return;
     float *v = arena_alloc(&m->a, (size_t)n * sizeof *v, 64);
     if (!v) {
         m->rc = -1;
@@ -73,6 +85,8 @@ static void vector(struct maker *m, const char *name, int n, float mean)
     }
     for (int i = 0; i < n; i++)
         v[i] = mean + 0.1f * normal(m);
+    if (m->t->nan && !strcmp(name, "output_norm.weight"))
+        v[n / 2] = NAN;
     const uint64_t dims[1] = {(uint64_t)n};
     m->rc |= gguf_write_tensor(m->w, name, TYPE_F32, 1, dims, v, m->e);
 }
@@ -81,6 +95,10 @@ static void u32(struct maker *m, const char *arch, const char *key, uint32_t v)
 {
     char k[96];
     snprintf(k, sizeof k, "%s%s%s", arch, *arch ? "." : "", key);
+    if (dropped(m, k))
+        return;
+    if (m->t->set_key && !strcmp(m->t->set_key, k))
+        v = m->t->set_value;
     m->rc |= gguf_write_scalar(m->w, k, GGUF_U32, &v, m->e);
 }
 
@@ -132,7 +150,7 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
     const char *arch = t->arch ? t->arch : "llama";
     const bool gemma = !strcmp(arch, "gemma3");
     const int layers = t->n_layer ? t->n_layer : 2;
-    struct maker m = {.x = t->seed * 2654435761u + 1, .type = t->type, .e = e};
+    struct maker m = {.x = t->seed * 2654435761u + 1, .type = t->type, .t = t, .e = e};
     m.w = gguf_writer_new(e);
     if (!m.w)
         return -1;

@@ -3,6 +3,7 @@
 #ifndef CHASKI_TESTS_TINY_MODEL_H
 #define CHASKI_TESTS_TINY_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "gguf/base.h"
 
@@ -13,6 +14,12 @@ struct tiny_model {
     int n_layer;               /* 0 = 2 */
     int n_ctx;                 /* 0 = 512 */
     int type;                  /* of matrices: TYPE_F32, TYPE_Q8_0, TYPE_Q4_0 */
+    /* Lies, for tests of what is refused. */
+    const char *drop;          /* leave out this tensor or (number) key */
+    const char *set_key;       /* give this number key another value: */
+    uint32_t set_value;
+    const char *halve;         /* this matrix has half its rows */
+    bool nan;                  /* the output norm holds a NaN */
 };
 /* 0, or -1 with `e` filled. The vocabulary: <unk>, <s>, </s>, 256 byte tokens, "<|im_start|>",
  * "<|im_end|>" (control) and a few words: 320 in all. */

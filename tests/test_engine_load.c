@@ -1,0 +1,146 @@
+/* tests/test_engine_load.c - loading: what is refused and how it is said; the same bits whatever
+ * the threads, the batch and the kernels. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "engine/engine.h"
+#include "gguf/types.h"
+#include "kernels/kernels.h"
+#include "tests/tiny_model.h"
+
+static char path[64];
+
+static void refused(const struct tiny_model *t, const char *part)
+{
+    struct err e = {0};
+    assert_int_equal(tiny_model_write(path, t, &e), 0);
+    const struct model_config c = {.n_threads = 1};
+    struct model *m = model_open(path, &c, &e);
+    if (m)
+        fail_msg("it was loaded; \"%s\" was expected", part);
+    if (!strstr(e.text, part))
+        fail_msg("\"%s\" is not in \"%s\"", part, e.text);
+}
+
+static void lies_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct { struct tiny_model t; const char *part; } cases[] = {
+        {{.drop = "llama.block_count"}, "key \"llama.block_count\" is missing"},
+        {{.drop = "llama.embedding_length"}, "key \"llama.embedding_length\" is missing"},
+        {{.set_key = "llama.block_count", .set_value = 0}, "\"llama.block_count\" is 0"},
+        {{.set_key = "llama.block_count", .set_value = 4000000000u}, "\"llama.block_count\" is 4e+09"},
+        {{.set_key = "llama.block_count", .set_value = 3}, "tensor \"blk.2.attn_norm.weight\""},
+        {{.set_key = "llama.attention.head_count", .set_value = 0}, "head_count\" is 0"},
+        {{.set_key = "llama.attention.head_count", .set_value = 7}, "no multiple of"},
+        {{.set_key = "llama.attention.head_count_kv", .set_value = 3}, "no multiple of 3"},
+        {{.set_key = "llama.attention.head_count_kv", .set_value = 4}, "attn_k.weight\" has shape"},
+        {{.set_key = "llama.embedding_length", .set_value = 96}, "has shape [64, 320, 1, 1]"},
+        {{.set_key = "llama.feed_forward_length", .set_value = 64}, "ffn_gate.weight\" has shape"},
+        {{.set_key = "llama.context_length", .set_value = 0}, "context_length\" is 0"},
+        {{.drop = "token_embd.weight"}, "tensor \"token_embd.weight\" [64, 320] is missing"},
+        {{.drop = "output_norm.weight"}, "tensor \"output_norm.weight\" [64, 1] is missing"},
+        {{.drop = "blk.1.ffn_down.weight"}, "tensor \"blk.1.ffn_down.weight\" [128, 64] is missing"},
+        {{.halve = "blk.0.attn_q.weight"}, "tensor \"blk.0.attn_q.weight\" has shape [64, 32"},
+        {{.arch = "qwen2", .halve = "output.weight"}, "tensor \"output.weight\" has shape"},
+        {{.arch = "gemma3", .drop = "blk.0.attn_q_norm.weight"}, "attn_q_norm.weight\" [16, 1] is missing"},
+        {{.arch = "mamba"}, "architecture \"mamba\" is not supported; supported are: llama"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refused(&cases[i].t, cases[i].part);
+}
+
+static void a_model_without_output_is_tied(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(tiny_model_write(path, &(struct tiny_model){.drop = "output.weight"}, &e), 0);
+    const struct model_config c = {.n_threads = 1};
+    struct model *m = model_open(path, &c, &e);
+    assert_non_null(m);
+    model_close(m);
+}
+
+enum { N = 150, VOCAB = 320 };
+
+static float *logits_of(const char *isa, int threads, int batch, bool f32, int piece)
+{
+    struct err e = {0};
+    const struct model_config c = {.isa = isa, .n_threads = threads, .n_batch = batch, .kv_f32 = f32};
+    struct model *m = model_open(path, &c, &e);
+    if (!m)
+        fail_msg("%s", e.text);
+    struct seq *s = seq_new(m, &e);
+    float *out = malloc((size_t)N * VOCAB * sizeof *out);
+    assert_non_null(out);
+    tok_id ids[N];
+    for (int i = 0; i < N; i++)
+        ids[i] = (i * 37 + 11) % VOCAB;
+    for (int i = 0; i < N; i += piece) {
+        const int n = N - i < piece ? N - i : piece;
+        assert_int_equal(seq_eval(s, ids + i, n, out + (size_t)i * VOCAB, n, &e), 0);
+    }
+    seq_free(s);
+    model_close(m);
+    return out;
+}
+
+static void bits_do_not_depend_on_how(void **state)
+{
+    (void)state;
+    static const struct tiny_model models[] = {
+        {.seed = 1, .type = TYPE_F32}, {.seed = 2, .type = TYPE_Q4_0, .arch = "qwen2"},
+        {.seed = 3, .type = TYPE_Q8_0, .arch = "gemma3", .n_layer = 7}};
+    const struct kernels *all[16];
+    const int n_isa = kernels_all(all, 16);
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        struct err e = {0};
+        assert_int_equal(tiny_model_write(path, &models[i], &e), 0);
+        float *want = logits_of("ref", 1, 512, false, N);
+        for (int k = 0; k < N * VOCAB; k++)
+            assert_true(isfinite(want[k]));
+        for (int isa = 0; isa < n_isa; isa++)
+            for (int how = 0; how < 5; how++) {
+                static const struct { int threads, batch, piece; } hows[5] = {
+                    {1, 1, N}, {2, 512, N}, {2, 7, N}, {3, 64, 50}, {2, 512, 3}};
+                float *got = logits_of(all[isa]->name, hows[how].threads, hows[how].batch, false,
+                                       hows[how].piece);
+                if (memcmp(got, want, (size_t)N * VOCAB * sizeof *got))
+                    fail_msg("model %zu: %s kernels, %d threads, batch %d, pieces of %d differ", i,
+                             all[isa]->name, hows[how].threads, hows[how].batch, hows[how].piece);
+                free(got);
+            }
+        free(want);
+    }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/chaski-load-XXXXXX");
+    const int fd = mkstemp(path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lies_are_refused_by_name),
+        cmocka_unit_test(a_model_without_output_is_tied),
+        cmocka_unit_test(bits_do_not_depend_on_how),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
