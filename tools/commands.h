@@ -5,9 +5,17 @@
 #ifndef CHASKI_TOOLS_COMMANDS_H
 #define CHASKI_TOOLS_COMMANDS_H
 
+int cmd_bench(int argc, char **argv);
+int cmd_cp(int argc, char **argv);
 int cmd_dequant(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_logits(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 
 #endif
