@@ -32,6 +32,7 @@ AI vf v_xor(vf a, vf b) { return _mm256_xor_ps(a, b); }
 
 AI vm v_gt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
 AI vm v_lt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+AI vm v_eq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 AI vm v_nan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 AI vf v_sel(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
 AI int v_any(vm m) { return _mm256_movemask_ps(m) != 0; }

@@ -1,0 +1,208 @@
+/* kernels/x86/elems.h - norms, RoPE, activations, element-wise operations, argmax, KV append, for
+ * any vector width. Contract: kernels/ref/rest.c, kernels/ref/attend.c. Include after vec_....h. */
+#ifndef CHASKI_KERNELS_X86_ELEMS_H
+#define CHASKI_KERNELS_X86_ELEMS_H
+
+#include "kernels/kernels.h"
+#include "kernels/x86/vmath.h"
+
+static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
+{
+    vf p[16 / W];
+    float sums[16];
+    for (int v = 0; v < 16 / W; v++)
+        p[v] = v_zero();
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int v = 0; v < 16 / W; v++)
+            p[v] = v_fma(v_ld(x + i + v * W), v_ld(x + i + v * W), p[v]);
+    for (int v = 0; i < n && v < 16 / W; v++, i += W) {
+        const vf a = v_ld_n(x + i, n - i < W ? n - i : W); /* zeros change no sum */
+        p[v] = v_fma(a, a, p[v]);
+    }
+    for (int v = 0; v < 16 / W; v++)
+        v_st(sums + v * W, p[v]);
+    const float mean = v_tree16(sums) / (float)n;
+    const vf r = v_set(1.0f / sqrtf(mean + eps));
+    if (w)
+        FOR_LANES(j, n, v_st(y + j, v_mul(v_mul(v_ld(x + j), r), v_ld(w + j))),
+                  v_st_n(y + j, v_mul(v_mul(v_ld_n(x + j, left), r), v_ld_n(w + j, left)), left));
+    else
+        FOR_LANES(j, n, v_st(y + j, v_mul(v_ld(x + j), r)),
+                  v_st_n(y + j, v_mul(v_ld_n(x + j, left), r), left));
+}
+
+static void rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
+                 enum rope_kind kind)
+{
+    if (kind == ROPE_NONE)
+        return;
+    const int half = n_rot / 2;
+    for (int h = 0; h < n_heads; h++, x += stride) {
+        int i = 0;
+        for (; i + W <= half; i += W) {
+            vf c, s, x0, x1;
+            v_ld_pairs(cs + 2 * i, &c, &s);
+            if (kind == ROPE_NORM) {
+                v_ld_pairs(x + 2 * i, &x0, &x1);
+            } else {
+                x0 = v_ld(x + i);
+                x1 = v_ld(x + half + i);
+            }
+            const vf y0 = v_fms(x0, c, v_mul(x1, s)), y1 = v_fma(x0, s, v_mul(x1, c));
+            if (kind == ROPE_NORM) {
+                v_st_pairs(x + 2 * i, y0, y1);
+            } else {
+                v_st(x + i, y0);
+                v_st(x + half + i, y1);
+            }
+        }
+        for (; i < half; i++) {
+            float *a = kind == ROPE_NORM ? x + 2 * i : x + i;
+            float *b = kind == ROPE_NORM ? a + 1 : x + half + i;
+            const float x0 = *a, x1 = *b, c = cs[2 * i], s = cs[2 * i + 1];
+            *a = fmaf(x0, c, -(x1 * s));
+            *b = fmaf(x0, s, x1 * c);
+        }
+    }
+}
+
+AI vf silu(vf g, vf up)
+{
+    const vf e = v_exp(v_xor(g, v_set(-0.0f)));
+    return v_mul(v_div(g, v_add(v_set(1.0f), e)), up);
+}
+
+static void silu_mul(float *y, const float *gate, const float *up, int n)
+{
+    FOR_LANES(i, n, v_st(y + i, silu(v_ld(gate + i), v_ld(up + i))),
+              v_st_n(y + i, silu(v_ld_n(gate + i, left), v_ld_n(up + i, left)), left));
+}
+
+AI vf gelu(vf g, vf up)
+{
+    const vf u = v_mul(v_set(GELU_C), v_mul(g, g));
+    const vf t = v_tanh(v_mul(v_set(GELU_S), v_fma(u, g, g)));
+    const vf h = v_mul(v_set(0.5f), g);
+    return v_mul(v_fma(h, t, h), up);
+}
+
+static void gelu_mul(float *y, const float *gate, const float *up, int n)
+{
+    FOR_LANES(i, n, v_st(y + i, gelu(v_ld(gate + i), v_ld(up + i))),
+              v_st_n(y + i, gelu(v_ld_n(gate + i, left), v_ld_n(up + i, left)), left));
+}
+
+static void add(float *y, const float *x, int n)
+{
+    FOR_LANES(i, n, v_st(y + i, v_add(v_ld(y + i), v_ld(x + i))),
+              v_st_n(y + i, v_add(v_ld_n(y + i, left), v_ld_n(x + i, left)), left));
+}
+
+static void scale(float *y, float s, int n)
+{
+    const vf v = v_set(s);
+    FOR_LANES(i, n, v_st(y + i, v_mul(v_ld(y + i), v)),
+              v_st_n(y + i, v_mul(v_ld_n(y + i, left), v), left));
+}
+
+static void softcap(float *y, float cap, int n)
+{
+    const vf c = v_set(cap);
+    FOR_LANES(i, n, v_st(y + i, v_mul(c, v_tanh(v_div(v_ld(y + i), c)))),
+              v_st_n(y + i, v_mul(c, v_tanh(v_div(v_ld_n(y + i, left), c))), left));
+}
+
+/* As f16, saturated; NaN quiet and without payload, as f32_to_f16 has it. */
+AI void halves_of(uint16_t out[W], vf x)
+{
+    const vf sign = v_set(-0.0f), nan = v_or(v_and(x, sign), v_set(NAN));
+    vf y = v_min(v_set(65504.0f), x); /* x where x is NaN */
+    y = v_max(v_set(-65504.0f), y);
+    v_st_f16(out, v_sel(v_nan(x), nan, y));
+}
+
+AI void kv_halves(uint16_t *o, size_t step, const float *x, int n)
+{
+    uint16_t h[W];
+    for (int i = 0; i < n; i += W) {
+        const int left = n - i < W ? n - i : W;
+        if (left == W && step == 1) {
+            halves_of(o + i, v_ld(x + i));
+            continue;
+        }
+        halves_of(h, left == W ? v_ld(x + i) : v_ld_n(x + i, left));
+        for (int j = 0; j < left; j++)
+            o[(size_t)(i + j) * step] = h[j];
+    }
+}
+
+static void kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
+                     int d_k, const float *v, int d_v)
+{
+    if (t == KV_F16) {
+        kv_halves((uint16_t *)(void *)k_page + slot, KV_PAGE, k, d_k);
+        kv_halves((uint16_t *)(void *)v_page + (size_t)slot * (size_t)d_v, 1, v, d_v);
+        return;
+    }
+    float *ko = (float *)(void *)k_page + slot;
+    for (int d = 0; d < d_k; d++)
+        ko[(size_t)d * KV_PAGE] = k[d];
+    memcpy((float *)(void *)v_page + (size_t)slot * (size_t)d_v, v, (size_t)d_v * sizeof *v);
+}
+
+/* The largest value first, then its first place: two passes over cached floats beat carrying
+ * indices. */
+static int argmax(const float *x, int n)
+{
+    if (n <= 0)
+        return -1;
+    vf m[4], nan[4]; /* nan: a lane that met one keeps it */
+    for (int v = 0; v < 4; v++) {
+        m[v] = v_set(x[0]);
+        nan[v] = v_zero();
+    }
+    int i = 0;
+    for (; i + 4 * W <= n; i += 4 * W) {
+        for (int v = 0; v < 4; v++) {
+            const vf a = v_ld(x + i + v * W);
+            nan[v] = v_sel(v_nan(a), a, nan[v]);
+            m[v] = v_max(a, m[v]);
+        }
+    }
+    for (; i < n; i += W) {
+        const int left = n - i < W ? n - i : W;
+        const vf a = v_sel(v_range(0, left), v_ld_n(x + i, left), v_set(x[0]));
+        nan[0] = v_sel(v_nan(a), a, nan[0]);
+        m[0] = v_max(a, m[0]);
+    }
+    for (int v = 0; v < 4; v++)
+        if (v_any(v_nan(nan[v])))
+            return -1;
+    float top[W];
+    v_st(top, v_max(v_max(m[0], m[1]), v_max(m[2], m[3])));
+    for (int j = 1; j < W; j++)
+        top[0] = top[j] > top[0] ? top[j] : top[0];
+    const vf best = v_set(top[0]);
+    for (i = 0; i + W <= n; i += W)
+        if (v_any(v_eq(v_ld(x + i), best)))
+            break;
+    while (i < n && x[i] != top[0])
+        i++;
+    return i;
+}
+
+AI void elems_init(struct kernels *k)
+{
+    k->rms_norm = rms_norm;
+    k->rope = rope;
+    k->silu_mul = silu_mul;
+    k->gelu_mul = gelu_mul;
+    k->add = add;
+    k->scale = scale;
+    k->softcap = softcap;
+    k->kv_store = kv_store;
+    k->argmax = argmax;
+}
+
+#endif
