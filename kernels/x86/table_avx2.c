@@ -12,4 +12,5 @@ void kernels_init_avx2(struct kernels *k)
     x86_supers_avx2(k);
     x86_floats_avx2(k);
     x86_elems_avx2(k);
+    x86_attend_avx2(k);
 }

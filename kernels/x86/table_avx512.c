@@ -8,4 +8,5 @@ void kernels_init_avx512(struct kernels *k)
     k->name = "avx512";
     x86_floats_avx512(k);
     x86_elems_avx512(k);
+    x86_attend_avx512(k);
 }

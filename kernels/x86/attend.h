@@ -1,0 +1,330 @@
+/* kernels/x86/attend.h - attention over pages of 64 positions, for any vector width.
+ *
+ * Contract: kernels/ref/attend.c. Scores: lane = key; values: lane = dimension; several queries
+ * share each load (and its conversion from f16), so that both products run near the FMA peak. All
+ * 64 keys of a page are scored, then masked. A query adds only positions that it sees: the tile
+ * walks those that all its queries see together, and what a few see alone before and after (at
+ * most some positions: neighbours in the tile are neighbours in the sequence).
+ * Include after a vec_....h. */
+#ifndef CHASKI_KERNELS_X86_ATTEND_H
+#define CHASKI_KERNELS_X86_ATTEND_H
+
+#include "kernels/kernels.h"
+#include "kernels/x86/vmath.h"
+
+enum { TILE_Q = 6, PAGE_V = KV_PAGE / W };
+
+/* Vectors of keys or dimensions at once: enough chains to hide the FMA, within the registers. */
+AI int wide(const int Q)
+{
+    return W == 16 ? 4 : Q == 1 ? 8 : Q < 4 ? 4 : 2;
+}
+
+AI size_t kv_size(const enum kv_type t)
+{
+    return t == KV_F16 ? 2 : 4;
+}
+
+AI vf kv_ld(const enum kv_type t, const uint8_t *p)
+{
+    return t == KV_F16 ? v_ld_f16(p) : v_ld((const float *)(const void *)p);
+}
+
+struct job { /* one tile of queries on one page */
+    const struct attend *t;
+    const float *q[TILE_Q];
+    float *state[TILE_Q];             /* m, l, .., sums */
+    int first[TILE_Q], last[TILE_Q];  /* keys of the page that each sees */
+    float p[TILE_Q][KV_PAGE];         /* scores, then their exponentials */
+    float c[TILE_Q];                  /* what the old sums are scaled with */
+};
+
+/* p[i][64] = q[i] . K, K as [d_k][64]. */
+AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k)
+{
+    const int n = wide(Q), d_k = j->t->d_k;
+    const size_t row = KV_PAGE * kv_size(t);
+
+    for (int v0 = 0; v0 < PAGE_V; v0 += n) {
+        vf acc[TILE_Q][8];
+        const uint8_t *kp = k + (size_t)v0 * W * kv_size(t);
+        const float *q[TILE_Q];
+#pragma GCC unroll 6
+        for (int i = 0; i < Q; i++) {
+            q[i] = j->q[i];
+#pragma GCC unroll 8
+            for (int v = 0; v < n; v++)
+                acc[i][v] = v_zero();
+        }
+        for (int d = 0; d < d_k; d++, kp += row) {
+            vf key[8];
+#pragma GCC unroll 8
+            for (int v = 0; v < n; v++)
+                key[v] = kv_ld(t, kp + (size_t)v * W * kv_size(t));
+#pragma GCC unroll 6
+            for (int i = 0; i < Q; i++) {
+                const vf x = v_bcast(q[i] + d);
+#pragma GCC unroll 8
+                for (int v = 0; v < n; v++)
+                    acc[i][v] = v_fma(key[v], x, acc[i][v]);
+            }
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < Q; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < n; v++)
+                v_st(j->p[i] + (v0 + v) * W, acc[i][v]);
+    }
+}
+
+/* Dots to scores, the new maximum, exponentials, their sum. */
+static void softmax(struct job *j, int i)
+{
+    const struct attend *t = j->t;
+    const vf scale = v_set(t->scale), cap = v_set(t->softcap), none = v_set(-INFINITY);
+    float *p = j->p[i], *m = &j->state[i][0], *l = &j->state[i][1], sums[16];
+    vf s[PAGE_V], top = none;
+
+    for (int v = 0; v < PAGE_V; v++) {
+        s[v] = v_mul(v_ld(p + v * W), scale);
+        if (t->softcap != 0.0f)
+            s[v] = v_mul(cap, v_tanh(v_div(s[v], cap)));
+        s[v] = v_sel(v_range(j->first[i] - v * W, j->last[i] + 1 - v * W), s[v], none);
+        top = v_max(s[v], top); /* NaN does not count */
+        v_st(p + v * W, s[v]);
+    }
+    float best[W], max;
+    v_st(best, top);
+    max = best[0];
+    for (int k = 1; k < W; k++)
+        max = best[k] > max ? best[k] : max;
+    if (max == 0.0f) { /* of -0 and +0 the first one counts */
+        for (int k = j->first[i]; k <= j->last[i]; k++) {
+            if (p[k] == 0.0f) {
+                max = p[k];
+                break;
+            }
+        }
+    }
+    j->c[i] = 1.0f;
+    if (max > *m) {
+        float c[W];
+        v_st(c, v_exp(v_set(*m - max)));
+        j->c[i] = c[0];
+        *l = *l * c[0];
+        *m = max;
+    }
+    const vf mv = v_set(*m);
+    vf sum[16 / W];
+    for (int v = 0; v < 16 / W; v++)
+        sum[v] = v_zero();
+    for (int v = 0; v < PAGE_V; v++) {
+        const vm seen = v_range(j->first[i] - v * W, j->last[i] + 1 - v * W);
+        const vf e = v_sel(seen, v_exp(v_sub(s[v], mv)), v_zero());
+        v_st(p + v * W, e);
+        sum[v % (16 / W)] = v_add(sum[v % (16 / W)], e);
+    }
+    for (int v = 0; v < 16 / W; v++)
+        v_st(sums + v * W, sum[v]);
+    *l = *l + v_tree16(sums);
+}
+
+/* o[i] = o[i] * c[i], then fma over positions a..b of V, for queries i0..i0+Q-1 and the n vectors
+ * of dimensions from d0. */
+AI void values_part(const enum kv_type t, const int Q, const int n, struct job *j, int i0,
+                    const uint8_t *val, int a, int b, const float *c, int d0)
+{
+    vf acc[TILE_Q][8];
+    const size_t row = (size_t)j->t->d_v * kv_size(t);
+    const uint8_t *vp = val + (size_t)a * row + (size_t)d0 * kv_size(t);
+#pragma GCC unroll 6
+    for (int i = 0; i < Q; i++)
+#pragma GCC unroll 8
+        for (int v = 0; v < n; v++)
+            acc[i][v] = v_mul(v_ld(j->state[i0 + i] + 16 + d0 + v * W), v_set(c[i]));
+    const float *p = j->p[i0];
+    for (int k = a; k <= b; k++, vp += row) {
+        vf x[8];
+#pragma GCC unroll 8
+        for (int v = 0; v < n; v++)
+            x[v] = kv_ld(t, vp + (size_t)v * W * kv_size(t));
+#pragma GCC unroll 6
+        for (int i = 0; i < Q; i++) {
+            const vf w = v_bcast(p + i * KV_PAGE + k);
+#pragma GCC unroll 8
+            for (int v = 0; v < n; v++)
+                acc[i][v] = v_fma(w, x[v], acc[i][v]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < Q; i++)
+#pragma GCC unroll 8
+        for (int v = 0; v < n; v++)
+            v_st(j->state[i0 + i] + 16 + d0 + v * W, acc[i][v]);
+}
+
+AI void values(const enum kv_type t, const int Q, struct job *j, int i0, const uint8_t *val, int a,
+               int b, const float *c)
+{
+    const int d_v = j->t->d_v, n = wide(Q);
+    int d = 0;
+    for (; d + n * W <= d_v; d += n * W)
+        values_part(t, Q, n, j, i0, val, a, b, c, d);
+    for (; d + W <= d_v; d += W)
+        values_part(t, Q, 1, j, i0, val, a, b, c, d);
+    for (; d < d_v; d++) { /* no model has such a head */
+        for (int i = 0; i < Q; i++) {
+            float *o = j->state[i0 + i] + 16 + d, acc = *o * c[i];
+            for (int k = a; k <= b; k++) {
+                const uint8_t *e = val + ((size_t)k * (size_t)d_v + (size_t)d) * kv_size(t);
+                uint16_t h;
+                float x;
+                if (t == KV_F16) {
+                    memcpy(&h, e, 2);
+                    x = _cvtsh_ss(h);
+                } else {
+                    memcpy(&x, e, 4);
+                }
+                acc = fmaf(j->p[i0 + i][k], x, acc);
+            }
+            *o = acc;
+        }
+    }
+}
+
+typedef void dots_fn(struct job *j, const uint8_t *k);
+typedef void values_fn(struct job *j, int i0, const uint8_t *val, int a, int b, const float *c);
+
+#define ATTEND_Q(T, Q)                                                                          \
+    static void dots_##T##_##Q(struct job *j, const uint8_t *k)                                 \
+    {                                                                                           \
+        dots(KV_##T, Q, j, k);                                                                  \
+    }                                                                                           \
+    static void values_##T##_##Q(struct job *j, int i0, const uint8_t *val, int a, int b,       \
+                                 const float *c)                                                \
+    {                                                                                           \
+        values(KV_##T, Q, j, i0, val, a, b, c);                                                 \
+    }
+#define ATTEND_T(T)                                                                             \
+    ATTEND_Q(T, 1)                                                                              \
+    ATTEND_Q(T, 2)                                                                              \
+    ATTEND_Q(T, 3)                                                                              \
+    ATTEND_Q(T, 4)                                                                              \
+    ATTEND_Q(T, 5)                                                                              \
+    ATTEND_Q(T, 6)
+ATTEND_T(F16)
+ATTEND_T(F32)
+
+static dots_fn *const dots_of[2][TILE_Q + 1] = {
+    {NULL, dots_F16_1, dots_F16_2, dots_F16_3, dots_F16_4, dots_F16_5, dots_F16_6},
+    {NULL, dots_F32_1, dots_F32_2, dots_F32_3, dots_F32_4, dots_F32_5, dots_F32_6},
+};
+static values_fn *const values_of[2][TILE_Q + 1] = {
+    {NULL, values_F16_1, values_F16_2, values_F16_3, values_F16_4, values_F16_5, values_F16_6},
+    {NULL, values_F32_1, values_F32_2, values_F32_3, values_F32_4, values_F32_5, values_F32_6},
+};
+_Static_assert(KV_F16 == 0 && KV_F32 == 1, "the order of the tables above");
+
+/* n queries of job j, all of which see something of the page. */
+static void one_page(struct job *j, int n, const uint8_t *page)
+{
+    static const float same[TILE_Q] = {1, 1, 1, 1, 1, 1};
+    const struct attend *t = j->t;
+    const uint8_t *val = page + t->v_off;
+    values_fn *const *values_q = values_of[t->kv == KV_F32];
+    int a = 0, b = KV_PAGE - 1; /* what all see */
+
+    dots_of[t->kv == KV_F32][n](j, page + t->k_off);
+    for (int i = 0; i < n; i++) {
+        softmax(j, i);
+        a = j->first[i] > a ? j->first[i] : a;
+        b = j->last[i] < b ? j->last[i] : b;
+    }
+    if (a > b) { /* nothing in common */
+        for (int i = 0; i < n; i++)
+            values_q[1](j, i, val, j->first[i], j->last[i], &j->c[i]);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        if (j->first[i] < a) {
+            values_q[1](j, i, val, j->first[i], a - 1, &j->c[i]);
+            j->c[i] = same[i];
+        }
+    }
+    values_q[n](j, 0, val, a, b, j->c);
+    for (int i = 0; i < n; i++)
+        if (j->last[i] > b)
+            values_q[1](j, i, val, b + 1, j->last[i], same);
+}
+
+static void attend_span(const struct attend *t, int32_t span, float *state)
+{
+    const size_t floats = attend_state_floats(t->d_v);
+    const int64_t start = (int64_t)span * ATTEND_SPAN;
+    struct job j;
+
+    j.t = t;
+    for (int q0 = 0; q0 < t->n_q; q0 += TILE_Q, state += TILE_Q * floats) {
+        const int n = t->n_q - q0 < TILE_Q ? t->n_q - q0 : TILE_Q;
+        int64_t from[TILE_Q], to[TILE_Q];
+        memset(state, 0, (size_t)n * floats * sizeof *state);
+        int64_t page = start + ATTEND_SPAN, end = -1;
+        for (int i = 0; i < n; i++) {
+            const int64_t pos = t->pos[q0 + i];
+            from[i] = t->window && start <= pos - t->window ? pos - t->window + 1 : start;
+            to[i] = pos < start + ATTEND_SPAN - 1 ? pos : start + ATTEND_SPAN - 1;
+            state[(size_t)i * floats] = -INFINITY;
+            if (from[i] <= to[i]) {
+                page = from[i] < page ? from[i] : page;
+                end = to[i] > end ? to[i] : end;
+            }
+        }
+        for (page /= KV_PAGE; page * KV_PAGE <= end; page++) {
+            int active = 0;
+            for (int i = 0; i < n; i++) {
+                int64_t first = from[i] - page * KV_PAGE, last = to[i] - page * KV_PAGE;
+                first = first < 0 ? 0 : first;
+                last = last > KV_PAGE - 1 ? KV_PAGE - 1 : last;
+                if (first > last)
+                    continue;
+                j.q[active] = t->q[q0 + i];
+                j.state[active] = state + (size_t)i * floats;
+                j.first[active] = (int)first;
+                j.last[active++] = (int)last;
+            }
+            if (active)
+                one_page(&j, active, t->pages[page]);
+        }
+    }
+}
+
+static void attend_merge(const float *states, size_t stride, int n_spans, int d_v, float *out)
+{
+    float m = -INFINITY, sum = 0;
+    for (int s = 0; s < n_spans; s++)
+        m = states[(size_t)s * stride] > m ? states[(size_t)s * stride] : m;
+    memset(out, 0, (size_t)d_v * sizeof *out);
+    for (int s = 0; s < n_spans; s++) {
+        const float *st = states + (size_t)s * stride;
+        if (st[1] == 0.0f)
+            continue;
+        float c[W];
+        const vf cv = v_exp(v_set(st[0] - m));
+        v_st(c, cv);
+        sum = fmaf(st[1], c[0], sum);
+        FOR_LANES(i, d_v, v_st(out + i, v_fma(v_ld(st + 16 + i), cv, v_ld(out + i))),
+                  v_st_n(out + i, v_fma(v_ld_n(st + 16 + i, left), cv, v_ld_n(out + i, left)),
+                         left));
+    }
+    const vf inv = v_set(1.0f / sum);
+    FOR_LANES(i, d_v, v_st(out + i, v_mul(v_ld(out + i), inv)),
+              v_st_n(out + i, v_mul(v_ld_n(out + i, left), inv), left));
+}
+
+AI void attend_init(struct kernels *k)
+{
+    k->attend_span = attend_span;
+    k->attend_merge = attend_merge;
+}
+
+#endif

@@ -1,0 +1,9 @@
+/* kernels/x86/attend_avx2.c - attention with 8 lanes (see attend.h). */
+#include "kernels/x86/vec_avx2.h"
+#include "kernels/x86/attend.h"
+#include "kernels/x86/tables_x86.h"
+
+void x86_attend_avx2(struct kernels *k)
+{
+    attend_init(k);
+}
