@@ -1,16 +1,441 @@
-/* http/upload.c */
+/* http/upload.c - POST /api/blobs/:digest, streamed to the disk.
+ *
+ * h2o 2.2.5 reads a body whole before a handler runs (traps.md, 72, and "a blob of many GB"): so the
+ * request is taken from the socket before h2o sees it. The loop moves bytes into a buffer, a worker
+ * hashes and writes a full one while the other fills; when both are full, reading stops. Memory stays
+ * at two buffers whatever comes. Afterwards the socket goes back to h2o. */
 #include "http/inside.h"
+#include "http/head.h"
 
-int upload_sniff(struct conn *c)
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_HEAD = 16 * KIB,
+    FULL = 512 * KIB,             /* a buffer goes to the worker */
+    KEEP_DROPPING = MIB,          /* a body that is not wanted is read so far for keep-alive */
+    LINGER_BYTES = 256 * MIB,     /* ... or after the answer, before the connection is cut */
+};
+static const char prefix[] = "POST /api/blobs/";
+
+enum step { STEP_BEGIN, STEP_WRITE, STEP_COMMIT };
+
+struct upload {
+    struct http_server *srv;
+    struct conn *c; /* loop; NULL when the socket is gone */
+    struct work work;
+    bool is_busy; /* the worker has it */
+
+    /* The worker's while is_busy, else the loop's. */
+    enum step step;
+    struct digest digest;
+    struct store_upload *file;
+    struct buf writing;
+    struct err err;
+    bool exists, has_length;
+    uint64_t length;
+
+    /* The loop's. */
+    struct buf filling, reply;
+    bool is_chunked, keep_alive, expects, complete, is_dropping, is_answered, read_stopped;
+    uint64_t left, n_body, n_linger;
+    struct chunked chunks;
+    char cors[512];
+    int status;
+    int64_t begun_ns;
+    struct err bad; /* the body's coding is broken */
+};
+
+static void on_body(h2o_socket_t *sock, const char *err);
+static void pump(struct upload *u);
+
+static void upload_free(struct upload *u)
 {
-    return 0;
+    store_upload_abort(u->file);
+    buf_free(&u->writing);
+    buf_free(&u->filling);
+    buf_free(&u->reply);
+    u->srv->n_calls--;
+    log_line(LOG_INFO, "POST /api/blobs/ %d %llu bytes in %.3f ms", u->status,
+             (unsigned long long)u->n_body, (double)(time_mono_ns() - u->begun_ns) / 1e6);
+    free(u);
 }
 
 void upload_closed(struct conn *c)
 {
+    struct upload *u = c->upload;
+    c->upload = NULL;
+    u->c = NULL;
+    if (!u->is_busy)
+        upload_free(u);
 }
 
 bool upload_is_busy(const struct conn *c)
 {
-    return false;
+    return c->upload->is_busy;
+}
+
+/* The socket goes back to h2o: with an error it is closed there. */
+static void give_back(struct upload *u, const char *err)
+{
+    struct conn *c = u->c;
+    h2o_socket_t *sock = c->sock;
+    const h2o_socket_cb h2o_read = c->h2o_read;
+    c->upload = NULL;
+    u->c = NULL;
+    c->h2o_read = NULL;
+    c->begun_ns = 0;
+    c->moved_ns = time_mono_ns();
+    if (!u->is_busy)
+        upload_free(u);
+    if (err) {
+        h2o_read(sock, err);
+        return;
+    }
+    h2o_socket_read_start(sock, h2o_read);
+    if (sock->input->size) { /* the next request came behind: h2o's business */
+        h2o_read(sock, NULL);
+        return;
+    }
+    c->wants_sniff = true;
+    c->srv->sniff_pending = true;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------ */
+
+static void on_answered(h2o_socket_t *sock, const char *err)
+{
+    struct conn *c = conn_of(sock);
+    struct upload *u = c->upload;
+    if (err) {
+        give_back(u, err);
+    } else if (u->keep_alive) {
+        give_back(u, NULL);
+    } else {
+        /* Close so that the answer survives: end our side, drop what still comes. */
+        u->is_dropping = true;
+        shutdown(h2o_socket_get_fd(sock), SHUT_WR);
+        h2o_buffer_consume(&sock->input, sock->input->size);
+        h2o_socket_read_start(sock, on_body);
+    }
+}
+
+static void answer(struct upload *u, int status, const char *error)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {{200, "OK"},        {201, "Created"},   {400, "Bad Request"},
+                   {403, "Forbidden"}, {411, "Length Required"},
+                   {500, "Internal Server Error"}, {503, "Service Unavailable"},
+                   {507, "Insufficient Storage"}};
+    const char *reason = "";
+    struct buf body = {0};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            reason = reasons[i].reason;
+    if (error) {
+        buf_puts(&body, "{\"error\":");
+        print_json_string(&body, error, strlen(error));
+        buf_puts(&body, "}");
+    }
+    u->status = status;
+    u->is_answered = true;
+    buf_printf(&u->reply,
+               "HTTP/1.1 %d %s\r\nServer: chaski/" CHASKI_VERSION
+               "\r\nConnection: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
+               status, reason, u->keep_alive ? "keep-alive" : "close", body.n,
+               error ? "Content-Type: " : "", error ? type_json : "", error ? "\r\n" : "");
+    if (u->cors[0]) { /* before the empty line */
+        u->reply.n -= u->reply.n >= 2 ? 2 : 0;
+        buf_puts(&u->reply, u->cors);
+        buf_puts(&u->reply, "\r\n");
+    }
+    buf_add(&u->reply, body.p, body.n);
+    buf_free(&body);
+    h2o_socket_read_stop(u->c->sock);
+    u->read_stopped = true;
+    if (u->reply.failed) {
+        give_back(u, h2o_socket_error_out_of_memory);
+        return;
+    }
+    h2o_iovec_t v = h2o_iovec_init(u->reply.p, u->reply.n);
+    h2o_socket_write(u->c->sock, &v, 1, on_answered);
+}
+
+static void answer_err(struct upload *u)
+{
+    if (u->bad.code != ERR_NONE)
+        u->err = u->bad;
+    if (u->err.code == ERR_IO || u->err.code == ERR_BUG)
+        log_line(LOG_ERROR, "upload: %s", u->err.text);
+    if (!u->complete)
+        u->keep_alive = false; /* bytes of the body are still to come */
+    answer(u, status_of(&u->err), u->err.text);
+}
+
+/* Nothing of the body is wanted: a short rest is read away, else the connection ends. */
+static void refuse_body(struct upload *u)
+{
+    if (!u->complete && !u->expects && !u->is_chunked && u->left <= KEEP_DROPPING) {
+        u->is_dropping = true;
+        return;
+    }
+    if (!u->complete)
+        u->keep_alive = false;
+    answer(u, 200, NULL);
+}
+
+/* ---- the worker's part ------------------------------------------------------------------------------- */
+
+static void run_step(struct work *w)
+{
+    struct upload *u = (struct upload *)((char *)w - offsetof(struct upload, work));
+    struct store *s = u->srv->cfg.store;
+    uint64_t size = 0;
+    int there;
+    switch (u->step) {
+    case STEP_BEGIN:
+        there = store_blob_stat(s, &u->digest, &size, &u->err);
+        u->exists = there == 1;
+        if (there != 0)
+            break;
+        u->file = store_upload_begin(s, &u->err);
+        if (u->file && u->has_length)
+            (void)store_upload_expect(u->file, u->length, &u->err);
+        break;
+    case STEP_WRITE:
+        (void)store_upload_write(u->file, u->writing.p, u->writing.n, &u->err);
+        u->writing.n = 0;
+        break;
+    case STEP_COMMIT:
+        (void)store_upload_commit(u->file, &u->digest, NULL, &u->err);
+        u->file = NULL;
+        break;
+    }
+}
+
+static void submit(struct upload *u, enum step step)
+{
+    u->step = step;
+    u->is_busy = true;
+    work_submit(u->srv->workers, &u->work);
+}
+
+static void on_step_done(struct message *m)
+{
+    struct work *w = (struct work *)((char *)m - offsetof(struct work, done));
+    struct upload *u = (struct upload *)((char *)w - offsetof(struct upload, work));
+    u->is_busy = false;
+    if (!u->c) {
+        upload_free(u);
+        return;
+    }
+    if (u->is_answered)
+        return;
+    if (u->err.code != ERR_NONE || u->bad.code != ERR_NONE) {
+        answer_err(u);
+        return;
+    }
+    if (u->step == STEP_COMMIT) {
+        answer(u, 201, NULL);
+        return;
+    }
+    if (u->step == STEP_BEGIN) {
+        if (u->exists) {
+            refuse_body(u);
+            if (u->is_answered)
+                return;
+        } else if (u->expects) {
+            static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+            /* A fresh socket takes 25 bytes at once. */
+            if (write(h2o_socket_get_fd(u->c->sock), go_on, sizeof go_on - 1) < 0)
+                log_line(LOG_DEBUG, "upload: 100 Continue could not be sent");
+        }
+    }
+    if (u->read_stopped) {
+        u->read_stopped = false;
+        h2o_socket_read_start(u->c->sock, on_body);
+    }
+    pump(u);
+}
+
+/* ---- the loop's part ------------------------------------------------------------------------------------ */
+
+static void take_data(struct upload *u, const char *p, size_t n)
+{
+    u->n_body += n;
+    if (!u->is_dropping)
+        buf_add(&u->filling, p, n);
+}
+
+/* Move what came into `filling`. */
+static int take_input(struct upload *u)
+{
+    h2o_socket_t *sock = u->c->sock;
+    while (sock->input->size && !u->complete && u->filling.n < 2 * FULL) {
+        const char *p = sock->input->bytes, *data = NULL;
+        size_t n = sock->input->size, n_data = 0;
+        if (n > FULL)
+            n = FULL;
+        if (u->is_chunked) {
+            const ptrdiff_t used = chunked_take(&u->chunks, p, n, &data, &n_data);
+            if (used < 0)
+                return err_set(&u->bad, ERR_INPUT, "broken chunked coding");
+            n = (size_t)used;
+            u->complete = u->chunks.state == CHUNK_DONE;
+        } else {
+            if (n > u->left)
+                n = (size_t)u->left;
+            data = p;
+            n_data = n;
+            u->left -= n;
+            u->complete = !u->left;
+        }
+        take_data(u, data, n_data);
+        h2o_buffer_consume(&sock->input, n);
+        if (u->filling.failed)
+            return err_set(&u->bad, ERR_MEMORY, "out of memory");
+    }
+    return 0;
+}
+
+static void pump(struct upload *u)
+{
+    if (u->is_answered)
+        return;
+    if (u->bad.code != ERR_NONE || take_input(u) != 0) {
+        if (!u->is_busy)
+            answer_err(u); /* else when the worker is back */
+        return;
+    }
+    if (u->is_dropping) {
+        if (u->complete)
+            answer(u, 200, NULL);
+        return;
+    }
+    if (u->filling.n >= 2 * FULL && u->is_busy && !u->read_stopped) {
+        h2o_socket_read_stop(u->c->sock); /* the disk is behind */
+        u->read_stopped = true;
+    }
+    if (u->is_busy)
+        return;
+    if (u->filling.n >= FULL || (u->complete && u->filling.n)) {
+        const struct buf empty = u->writing; /* its memory is used again */
+        u->writing = u->filling;
+        u->filling = empty;
+        u->filling.n = 0;
+        submit(u, STEP_WRITE);
+    } else if (u->complete) {
+        h2o_socket_read_stop(u->c->sock);
+        u->read_stopped = true;
+        submit(u, STEP_COMMIT);
+    }
+}
+
+static void on_body(h2o_socket_t *sock, const char *err)
+{
+    struct conn *c = conn_of(sock);
+    struct upload *u = c->upload;
+    if (err) {
+        give_back(u, err);
+        return;
+    }
+    if (u->is_answered) { /* lingering */
+        u->n_linger += sock->input->size;
+        h2o_buffer_consume(&sock->input, sock->input->size);
+        if (u->n_linger > LINGER_BYTES)
+            give_back(u, h2o_socket_error_closed);
+        return;
+    }
+    pump(u);
+}
+
+/* ---- the head -------------------------------------------------------------------------------------------- */
+
+static struct upload *upload_new(struct conn *c)
+{
+    struct upload *u = calloc(1, sizeof *u);
+    if (!u)
+        return NULL;
+    u->srv = c->srv;
+    u->c = c;
+    u->work.run = run_step;
+    u->work.done.on_loop = on_step_done;
+    u->begun_ns = time_mono_ns();
+    c->upload = u;
+    c->srv->n_calls++;
+    h2o_socket_read_stop(c->sock);
+    u->read_stopped = true;
+    return u;
+}
+
+static void put_cors(struct upload *u, struct text origin, bool any)
+{
+    if (any)
+        snprintf(u->cors, sizeof u->cors, "Access-Control-Allow-Origin: *\r\n");
+    else if (origin.n < 300)
+        snprintf(u->cors, sizeof u->cors,
+                 "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", (int)origin.n, origin.p);
+}
+
+/* The head is whole: check it, start. 1 in every case: the request is ours. */
+static int begin(struct conn *c, const struct head *h, size_t n_head)
+{
+    struct upload *u = upload_new(c);
+    char path[256];
+    bool any = false;
+    if (!u)
+        return 0; /* h2o may try */
+    u->keep_alive = h->keep_alive;
+    u->is_chunked = h->is_chunked;
+    u->has_length = h->has_length;
+    u->left = u->length = h->length;
+    u->expects = h->expects_continue;
+    u->complete = !h->is_chunked && !h->length;
+    const enum access access = access_check(c->srv->access, h->method, h->origin, h->host, &any);
+    if (access == ACCESS_CORS)
+        put_cors(u, h->origin, any);
+    const bool fits = path_decode(h->path.p, h->path.n, path, sizeof path) == 0;
+    const char *tail = path + sizeof "/api/blobs/" - 1;
+    if (!fits || strlen(path) < sizeof "/api/blobs/" - 1 ||
+        digest_parse(tail, strlen(tail), &u->digest, &u->err) != 0)
+        err_set(&u->err, ERR_INPUT, "invalid digest format");
+    h2o_buffer_consume(&c->sock->input, n_head);
+    if (access == ACCESS_DENIED) {
+        u->keep_alive = false;
+        answer(u, 403, NULL);
+    } else if (u->err.code != ERR_NONE) {
+        answer_err(u);
+    } else if (atomic_load(&c->srv->stopping)) {
+        u->keep_alive = false;
+        answer(u, 503, "the server is stopping");
+    } else {
+        submit(u, STEP_BEGIN);
+    }
+    return 1;
+}
+
+int upload_sniff(struct conn *c)
+{
+    const char *p = c->sock->input->bytes;
+    const size_t n = c->sock->input->size, n_prefix = sizeof prefix - 1;
+    if (memcmp(p, prefix, n < n_prefix ? n : n_prefix) != 0)
+        return 0;
+    if (n < n_prefix)
+        return -1;
+    struct head h;
+    const int used = head_parse(p, n, &h);
+    if (used == 0 && n <= MAX_HEAD)
+        return -1;
+    if (used > 0)
+        return begin(c, &h, (size_t)used);
+    struct upload *u = upload_new(c);
+    if (!u)
+        return 0;
+    h2o_buffer_consume(&c->sock->input, n);
+    u->keep_alive = false;
+    answer(u, 400, used < 0 ? "the head of the request is broken" : "the head is too large");
+    return 1;
 }
