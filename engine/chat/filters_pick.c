@@ -34,7 +34,7 @@ FILTER(f_map)
 {
     struct list *r = tpl_list(c, L_LIST, 0);
     struct val *attr = named(raw, "attribute"), *other = named(raw, "default");
-    if (self.type == T_UNDEF)
+    if (!tpl_truth(self)) /* also what cannot be iterated: none|select gives nothing */
         return generator(r);
     struct list *l = tpl_items(c, self);
     if (!raw->n_pos && !attr)
@@ -66,7 +66,7 @@ static struct val pick(struct tpl *c, struct val self, const struct args *raw, b
     struct list *r = tpl_list(c, L_LIST, 0);
     struct args rest = *raw;
     struct val attr = {0};
-    if (self.type == T_UNDEF)
+    if (!tpl_truth(self))
         return generator(r);
     if (by_attr) {
         if (!rest.n_pos)

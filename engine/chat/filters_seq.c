@@ -51,6 +51,7 @@ struct val tpl_attr_path(struct tpl *c, struct val item, struct val path)
 struct order {
     const struct val *attrs; /* paths */
     size_t n_attrs;
+    bool many; /* a list of keys, even of one: two undefined ones are equal there */
     bool fold; /* texts without case */
     bool reverse;
 };
@@ -76,7 +77,7 @@ static struct list *sorted(struct tpl *c, struct val v, struct order *o)
     struct list *l = fresh(c, v);
     for (size_t i = 0; i < l->n; i++) {
         struct val key = l->v[i];
-        if (o->n_attrs == 1) {
+        if (o->n_attrs == 1 && !o->many) {
             key = sort_key(c, tpl_attr_path(c, key, o->attrs[0]), o);
         } else if (o->n_attrs) {
             struct list *keys = tpl_list(c, L_LIST, o->n_attrs);
@@ -109,6 +110,7 @@ FILTER(f_sort)
         struct list *l = tpl_items(c, tpl_run_func(c, m.str, a[2], &args));
         o.attrs = l->v;
         o.n_attrs = l->n;
+        o.many = true;
     } else if (a[2].type != T_ABSENT && a[2].type != T_NONE) {
         o.attrs = &a[2];
         o.n_attrs = 1;

@@ -29,7 +29,7 @@ static void put_json_str(struct tpl *c, struct sink *k, const struct str *s, boo
                 snprintf(b, sizeof b, "\\%c", at[1]);
             else
                 snprintf(b, sizeof b, "\\u%04x", ch);
-        } else if (ch >= 0x80 && ascii) {
+        } else if (ch >= 0x7f && ascii) {
             uint32_t cp;
             bool bad;
             n = text_decode(s->p + i, s->n - i, &cp, &bad);

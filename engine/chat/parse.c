@@ -433,6 +433,19 @@ static struct node *parse_statement(struct parser *p, const struct closer *until
     return unknown_tag(p, until);
 }
 
+_Noreturn static void end_too_soon(struct parser *p, const struct closer *until)
+{
+    char words[80] = "";
+    size_t n = 0;
+    for (const char *w = until->words; *w && n < sizeof words - 30;) {
+        int len = (int)strcspn(w, " ");
+        n += (size_t)snprintf(words + n, sizeof words - n, "%s'%.*s'", n ? " or " : "", len, w);
+        w += len + (w[len] == ' ');
+    }
+    tpl_syntax(p, "Unexpected end of template. Jinja was looking for the following tags: %s. The "
+               "innermost block that needs to be closed is '%s'.", words, until->block);
+}
+
 static struct node *parse_body(struct parser *p, const struct closer *until)
 {
     struct node *body = tpl_node(p, N_BODY);
@@ -455,9 +468,7 @@ static struct node *parse_body(struct parser *p, const struct closer *until)
         } else if (p->t->type == K_EOF && !until) {
             break;
         } else if (p->t->type == K_EOF) {
-            tpl_syntax(p, "Unexpected end of template. Jinja was looking for the following tags: "
-                       "'%s'. The innermost block that needs to be closed is '%s'.",
-                       until->words, until->block);
+            end_too_soon(p, until);
         } else {
             tpl_syntax(p, "unexpected text in a tag");
         }
