@@ -67,31 +67,52 @@ static void rope(float *x, int n_heads, size_t stride, int n_rot, const float *c
     }
 }
 
-AI vf silu(vf g, vf up)
+/* The functions below run on LOCKSTEP vectors in step, the last few values one vector at a time.
+ *
+ * y[i] = g / (1 + e^-g) * up. Under EXP_LO the exponential is lost in the sum, and a NaN reaches
+ * the answer as numerator: one selection is left of ref's three. */
+AI void silu(vf *y, const vf *g, const vf *up, const int N)
 {
-    const vf e = v_exp(v_xor(g, v_set(-0.0f)));
-    return v_mul(v_div(g, v_add(v_set(1.0f), e)), up);
+    const vf sign = v_set(-0.0f), one = v_set(1.0f);
+    vf x[LOCKSTEP], e[LOCKSTEP];
+    EACH(i, N) x[i] = v_max(v_xor(g[i], sign), v_set(-80.0f));
+    v_exps(e, x, N, EXP_MODERATE);
+    EACH(i, N) e[i] = v_sel(v_gt(x[i], v_set(EXP_HI)), v_set(INFINITY), e[i]);
+    EACH(i, N) y[i] = v_mul(v_div(g[i], v_add(one, e[i])), up[i]);
 }
 
-static void silu_mul(float *y, const float *gate, const float *up, int n)
+AI void gelu(vf *y, const vf *g, const vf *up, const int N)
 {
-    FOR_LANES(i, n, v_st(y + i, silu(v_ld(gate + i), v_ld(up + i))),
-              v_st_n(y + i, silu(v_ld_n(gate + i, left), v_ld_n(up + i, left)), left));
+    vf t[LOCKSTEP];
+    EACH(i, N) t[i] = v_mul(v_set(GELU_C), v_mul(g[i], g[i]));
+    EACH(i, N) t[i] = v_mul(v_set(GELU_S), v_fma(t[i], g[i], g[i]));
+    v_tanhs(t, t, N);
+    EACH(i, N) {
+        const vf h = v_mul(v_set(0.5f), g[i]);
+        y[i] = v_mul(v_fma(h, t[i], h), up[i]);
+    }
 }
 
-AI vf gelu(vf g, vf up)
-{
-    const vf u = v_mul(v_set(GELU_C), v_mul(g, g));
-    const vf t = v_tanh(v_mul(v_set(GELU_S), v_fma(u, g, g)));
-    const vf h = v_mul(v_set(0.5f), g);
-    return v_mul(v_fma(h, t, h), up);
-}
-
-static void gelu_mul(float *y, const float *gate, const float *up, int n)
-{
-    FOR_LANES(i, n, v_st(y + i, gelu(v_ld(gate + i), v_ld(up + i))),
-              v_st_n(y + i, gelu(v_ld_n(gate + i, left), v_ld_n(up + i, left)), left));
-}
+#define GATED(name, f)                                                                          \
+    static void name(float *y, const float *gate, const float *up, int n)                       \
+    {                                                                                           \
+        int i = 0;                                                                              \
+        for (; i + LOCKSTEP * W <= n; i += LOCKSTEP * W) {                                      \
+            vf g[LOCKSTEP], u[LOCKSTEP];                                                        \
+            EACH(v, LOCKSTEP) g[v] = v_ld(gate + i + v * W);                                    \
+            EACH(v, LOCKSTEP) u[v] = v_ld(up + i + v * W);                                      \
+            f(g, g, u, LOCKSTEP);                                                               \
+            EACH(v, LOCKSTEP) v_st(y + i + v * W, g[v]);                                        \
+        }                                                                                       \
+        for (; i < n; i += W) {                                                                 \
+            const int left = n - i < W ? n - i : W;                                             \
+            vf g = v_ld_n(gate + i, left), u = v_ld_n(up + i, left);                            \
+            f(&g, &g, &u, 1);                                                                   \
+            v_st_n(y + i, g, left);                                                             \
+        }                                                                                       \
+    }
+GATED(silu_mul, silu)
+GATED(gelu_mul, gelu)
 
 static void add(float *y, const float *x, int n)
 {
@@ -109,8 +130,17 @@ static void scale(float *y, float s, int n)
 static void softcap(float *y, float cap, int n)
 {
     const vf c = v_set(cap);
-    FOR_LANES(i, n, v_st(y + i, v_mul(c, v_tanh(v_div(v_ld(y + i), c)))),
-              v_st_n(y + i, v_mul(c, v_tanh(v_div(v_ld_n(y + i, left), c))), left));
+    int i = 0;
+    for (; i + LOCKSTEP * W <= n; i += LOCKSTEP * W) {
+        vf x[LOCKSTEP];
+        EACH(v, LOCKSTEP) x[v] = v_div(v_ld(y + i + v * W), c);
+        v_tanhs(x, x, LOCKSTEP);
+        EACH(v, LOCKSTEP) v_st(y + i + v * W, v_mul(c, x[v]));
+    }
+    for (; i < n; i += W) {
+        const int left = n - i < W ? n - i : W;
+        v_st_n(y + i, v_mul(c, v_tanh(v_div(v_ld_n(y + i, left), c))), left);
+    }
 }
 
 /* As f16, saturated; NaN quiet and without payload, as f32_to_f16 has it. */

@@ -29,8 +29,10 @@ AI vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); } /* a > b ? a : b */
 AI vf v_and(vf a, vf b) { return _mm512_and_ps(a, b); }
 AI vf v_or(vf a, vf b) { return _mm512_or_ps(a, b); }
 AI vf v_xor(vf a, vf b) { return _mm512_xor_ps(a, b); }
+AI vf v_andnot(vf a, vf b) { return _mm512_andnot_ps(a, b); } /* b without the bits of a */
 
 AI vm v_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+AI vm v_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 AI vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 AI vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 AI vm v_nan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
