@@ -167,12 +167,14 @@ static int take_byte(struct chunked *c, char b)
             return 0;
         }
         c->state = CHUNK_EXT;
+        c->saw_cr = b == '\r';
         return b == ';' || b == '\r' || b == ' ' || b == '\t' ? 0 : -1;
     }
     case CHUNK_EXT:
-        if (b == '\n')
-            return size_ends(c);
-        return ++c->n_line > MAX_LINE ? -1 : 0;
+        if (c->saw_cr)
+            return b == '\n' ? size_ends(c) : -1;
+        c->saw_cr = b == '\r';
+        return b == '\n' || ++c->n_line > MAX_LINE ? -1 : 0;
     case CHUNK_DATA_CR:
         c->state = CHUNK_DATA_LF;
         return b == '\r' ? 0 : -1;

@@ -22,6 +22,7 @@ struct chunked {
            CHUNK_DONE } state;
     uint64_t left;
     int n_digits;
+    bool saw_cr;
     size_t n_line, n_overhead; /* bytes of the present line; of all that is not data */
 };
 /* Take bytes from p[0..n): returns how many were used; *data, *n_data is a run of data among them

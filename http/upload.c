@@ -254,10 +254,6 @@ static void on_step_done(struct message *m)
                 log_line(LOG_DEBUG, "upload: 100 Continue could not be sent");
         }
     }
-    if (u->read_stopped) {
-        u->read_stopped = false;
-        h2o_socket_read_start(u->c->sock, on_body);
-    }
     pump(u);
 }
 
@@ -301,24 +297,21 @@ static int take_input(struct upload *u)
     return 0;
 }
 
-static void pump(struct upload *u)
+/* Read on only when nothing waits: a fast sender fills a socket's buffer with more than we take. */
+static void set_reading(struct upload *u, bool on)
 {
-    if (u->is_answered)
+    if (on == !u->read_stopped)
         return;
-    if (u->bad.code != ERR_NONE || take_input(u) != 0) {
-        if (!u->is_busy)
-            answer_err(u); /* else when the worker is back */
-        return;
-    }
-    if (u->is_dropping) {
-        if (u->complete)
-            answer(u, 200, NULL);
-        return;
-    }
-    if (u->filling.n >= 2 * FULL && u->is_busy && !u->read_stopped) {
-        h2o_socket_read_stop(u->c->sock); /* the disk is behind */
-        u->read_stopped = true;
-    }
+    u->read_stopped = !on;
+    if (on)
+        h2o_socket_read_start(u->c->sock, on_body);
+    else
+        h2o_socket_read_stop(u->c->sock);
+}
+
+/* Give the worker what is full, or the end. */
+static void hand_over(struct upload *u)
+{
     if (u->is_busy)
         return;
     if (u->filling.n >= FULL || (u->complete && u->filling.n)) {
@@ -328,10 +321,31 @@ static void pump(struct upload *u)
         u->filling.n = 0;
         submit(u, STEP_WRITE);
     } else if (u->complete) {
-        h2o_socket_read_stop(u->c->sock);
-        u->read_stopped = true;
         submit(u, STEP_COMMIT);
     }
+}
+
+static void pump(struct upload *u)
+{
+    if (u->is_answered)
+        return;
+    for (int i = 0; i < 2; i++) { /* one buffer for the worker, one for us */
+        if (u->bad.code != ERR_NONE || take_input(u) != 0) {
+            set_reading(u, false);
+            if (!u->is_busy)
+                answer_err(u); /* else when the worker is back */
+            return;
+        }
+        if (u->is_dropping) {
+            if (u->complete)
+                answer(u, 200, NULL);
+            else
+                set_reading(u, true);
+            return;
+        }
+        hand_over(u);
+    }
+    set_reading(u, !u->complete && !u->c->sock->input->size);
 }
 
 static void on_body(h2o_socket_t *sock, const char *err)
