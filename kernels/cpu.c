@@ -41,7 +41,8 @@ unsigned cpu_flags(void)
 
 void cpu_float_mode(void)
 {
-    _mm_setcsr(0x1f80); /* all exceptions masked, nearest, no flush-to-zero, no denormals-are-zero */
+    _mm_setcsr(
+        0x1f80); /* all exceptions masked, nearest, no flush-to-zero, no denormals-are-zero */
 }
 
 #elif defined(__aarch64__)

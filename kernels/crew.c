@@ -5,10 +5,11 @@
  * yield, and at last sleep on a futex: a waiter that spins on while the thread it waits for stands
  * behind a stranger only makes the machine fuller. A crew that meets slow barriers spins less.
  *
- * When the crew is as large as the machine that it may use, each thread is bound to a CPU of its own
- * (the caller of crew_run for the time of the run). Measured on two cores with a load of 5, rounds
- * of 8 pieces of 6 us: bound 40 to 75 us a round, not bound 46 to 770, because the scheduler lets
- * threads that sleep and wake each other gather on one CPU; a run starts in 4 us, else 20 to 180.
+ * When the crew is as large as the machine that it may use, each thread is bound to a CPU of its
+ * own (the caller of crew_run for the time of the run). Measured on two cores with a load of 5,
+ * rounds of 8 pieces of 6 us: bound 40 to 75 us a round, not bound 46 to 770, because the scheduler
+ * lets threads that sleep and wake each other gather on one CPU; a run starts in 4 us, else 20 to
+ * 180.
  *
  * Order of memory: what a thread wrote before a barrier, the end of a run or its start is seen by
  * all after it (release / acquire on the counters; seq_cst where a sleeper and a waker must not
@@ -29,15 +30,16 @@
 
 enum {
     MAX_CREW = 512,
-    N_BITS = 10,              /* of `word`: threads of the run; the rest counts runs */
-    SPIN_NS = 20000,          /* quiet machine */
-    SPIN_NS_SLOW = 4000,      /* after slow barriers */
-    YIELD_NS = 60000,         /* yields end and sleep starts here */
-    IDLE_SPIN_NS = 50000,     /* between runs: the next step often comes at once */
+    N_BITS = 10,          /* of `word`: threads of the run; the rest counts runs */
+    SPIN_NS = 20000,      /* quiet machine */
+    SPIN_NS_SLOW = 4000,  /* after slow barriers */
+    YIELD_NS = 60000,     /* yields end and sleep starts here */
+    IDLE_SPIN_NS = 50000, /* between runs: the next step often comes at once */
     MOST_CPUS = 8192,
 };
 
-/* Who waits here sleeps at most on `value`; wakers look at `sleepers` first: no needless syscall. */
+/* Who waits here sleeps at most on `value`; wakers look at `sleepers` first: no needless
+ * syscall. */
 struct gate {
     _Alignas(64) atomic_uint value;
     atomic_int sleepers;
@@ -51,8 +53,8 @@ struct crew {
     void *arg;
     int run_n;
     bool stop;
-    cpu_set_t *mask; /* all CPUs we may use, or NULL: threads are not bound */
-    int *cpus;       /* of each thread */
+    cpu_set_t *mask;   /* all CPUs we may use, or NULL: threads are not bound */
+    int *cpus;         /* of each thread */
     struct gate start; /* value: run number << N_BITS | threads that take part */
     struct gate end;   /* value: threads still running */
     struct gate phase; /* value: barriers passed */
@@ -81,7 +83,8 @@ static void gate_open(struct gate *g) /* after its value was changed (seq_cst) *
         syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Wait until g->value differs from `old`; returns the new value. *waited_ns = how long, coarsely. */
+/* Wait until g->value differs from `old`; returns the new value. *waited_ns = how long, coarsely.
+ */
 static unsigned gate_wait(struct gate *g, unsigned old, int64_t spin_ns, int64_t yield_ns,
                           int64_t *waited_ns)
 {
@@ -213,9 +216,11 @@ int crew_size(const struct crew *c)
     return c->n;
 }
 
-/* ---- how many ---------------------------------------------------------------------------------- */
+/* ---- how many ----------------------------------------------------------------------------------
+ */
 
-/* Is `cpu` the first CPU of its core that is in the mask? Hyper-threads add nothing to int8 work. */
+/* Is `cpu` the first CPU of its core that is in the mask? Hyper-threads add nothing to int8 work.
+ */
 static bool first_of_core(int cpu, const cpu_set_t *mask, size_t mask_bytes)
 {
     char path[96], line[256];

@@ -17,9 +17,9 @@ void guard_free(struct guard *g);
 
 /* ---- data ---------------------------------------------------------------------------------- */
 
-uint64_t rnd(void);         /* a fixed sequence: failures repeat */
+uint64_t rnd(void); /* a fixed sequence: failures repeat */
 void rnd_seed(uint64_t s);
-float rnd_normal(void);     /* about normal, sigma 1 */
+float rnd_normal(void); /* about normal, sigma 1 */
 
 enum x_kind { X_NORMAL, X_EXTREME, X_TINY, X_ZEROS, X_OUTLIERS, X_NAN, X_KINDS };
 void fill_x(float *x, size_t n, enum x_kind kind);

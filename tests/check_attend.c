@@ -59,9 +59,18 @@ static void attend(enum kv_type kv, int d_k, int d_v, int n_q, int group, int la
         pos[i] = last_pos - (n_q - 1) / group + i / group;
         pos[i] = pos[i] < 0 ? 0 : pos[i];
     }
-    struct attend t = {.kv = kv, .d_k = d_k, .d_v = d_v, .n_q = n_q, .q = qs, .pos = pos, .window = window,
-                       .scale = 1.0f / sqrtf((float)d_k), .softcap = softcap, .pages = c.table,
-                       .k_off = c.k_off, .v_off = c.v_off};
+    struct attend t = {.kv = kv,
+                       .d_k = d_k,
+                       .d_v = d_v,
+                       .n_q = n_q,
+                       .q = qs,
+                       .pos = pos,
+                       .window = window,
+                       .scale = 1.0f / sqrtf((float)d_k),
+                       .softcap = softcap,
+                       .pages = c.table,
+                       .k_off = c.k_off,
+                       .v_off = c.v_off};
     int n_spans = last_pos / ATTEND_SPAN + 1;
     size_t one = attend_state_floats(d_v), per_span = one * (size_t)n_q;
     struct guard want = guard_new(per_span * (size_t)n_spans * sizeof(float));
@@ -74,20 +83,27 @@ static void attend(enum kv_type kv, int d_k, int d_v, int n_q, int group, int la
         for (int s = n_spans - 1; s >= 0; s--)
             all[k]->attend_span(&t, s, (float *)got.p + per_span * (size_t)s);
         for (int i = 0; i < n_q * n_spans; i++) {
-            const float *a = (float *)want.p + one * (size_t)i, *b = (float *)got.p + one * (size_t)i;
-            bool ok = same(a, b, 2, "%s attend_span m, l: kv %d d %d %d queries %d/%d pos %d window %d softcap %g",
-                           all[k]->name, (int)kv, d_k, d_v, i % n_q, n_q, last_pos, window, (double)softcap);
-            ok = ok && same(a + 16, b + 16, (size_t)d_v,
-                            "%s attend_span: kv %d d %d %d queries %d/%d pos %d window %d softcap %g", all[k]->name,
-                            (int)kv, d_k, d_v, i % n_q, n_q, last_pos, window, (double)softcap);
+            const float *a = (float *)want.p + one * (size_t)i,
+                        *b = (float *)got.p + one * (size_t)i;
+            bool ok = same(
+                a, b, 2,
+                "%s attend_span m, l: kv %d d %d %d queries %d/%d pos %d window %d softcap %g",
+                all[k]->name, (int)kv, d_k, d_v, i % n_q, n_q, last_pos, window, (double)softcap);
+            ok = ok &&
+                 same(a + 16, b + 16, (size_t)d_v,
+                      "%s attend_span: kv %d d %d %d queries %d/%d pos %d window %d softcap %g",
+                      all[k]->name, (int)kv, d_k, d_v, i % n_q, n_q, last_pos, window,
+                      (double)softcap);
             if (!ok)
                 break;
         }
         for (int i = 0; i < n_q; i += 3) {
-            all[0]->attend_merge((float *)want.p + one * (size_t)i, per_span, n_spans, d_v, (float *)out.p);
-            all[k]->attend_merge((float *)want.p + one * (size_t)i, per_span, n_spans, d_v, (float *)out2.p);
-            same((float *)out.p, (float *)out2.p, (size_t)d_v, "%s attend_merge d_v %d spans %d", all[k]->name,
-                 d_v, n_spans);
+            all[0]->attend_merge((float *)want.p + one * (size_t)i, per_span, n_spans, d_v,
+                                 (float *)out.p);
+            all[k]->attend_merge((float *)want.p + one * (size_t)i, per_span, n_spans, d_v,
+                                 (float *)out2.p);
+            same((float *)out.p, (float *)out2.p, (size_t)d_v, "%s attend_merge d_v %d spans %d",
+                 all[k]->name, d_v, n_spans);
         }
     }
     guard_free(&q);
@@ -105,7 +121,8 @@ static void stores(void)
         for (int kv = KV_F16; kv <= KV_F32; kv++) {
             int d = dims[i];
             size_t n = (size_t)d * KV_PAGE * (kv == KV_F16 ? 2 : 4);
-            struct guard x = guard_new((size_t)d * sizeof(float)), want = guard_new(2 * n), got = guard_new(2 * n);
+            struct guard x = guard_new((size_t)d * sizeof(float)), want = guard_new(2 * n),
+                         got = guard_new(2 * n);
             for (int slot = 0; slot < KV_PAGE; slot += 9) {
                 fill_x((float *)x.p, (size_t)d, (enum x_kind)(slot % X_KINDS));
                 ((float *)x.p)[0] = slot & 1 ? 1e6f : -INFINITY; /* saturates */
@@ -118,9 +135,12 @@ static void stores(void)
                     for (int j = 0; j < d; j++)
                         if (((float *)x.p)[j] != ((float *)x.p)[j])
                             ((float *)x.p)[j] = 1.0f;
-                    all[0]->kv_store((enum kv_type)kv, want.p, want.p + n, slot, (float *)x.p, d, (float *)x.p, d);
-                    all[t]->kv_store((enum kv_type)kv, got.p, got.p + n, slot, (float *)x.p, d, (float *)x.p, d);
-                    same_bytes(want.p, got.p, want.n, "%s kv_store kv %d d %d slot %d", all[t]->name, kv, d, slot);
+                    all[0]->kv_store((enum kv_type)kv, want.p, want.p + n, slot, (float *)x.p, d,
+                                     (float *)x.p, d);
+                    all[t]->kv_store((enum kv_type)kv, got.p, got.p + n, slot, (float *)x.p, d,
+                                     (float *)x.p, d);
+                    same_bytes(want.p, got.p, want.n, "%s kv_store kv %d d %d slot %d",
+                               all[t]->name, kv, d, slot);
                 }
             }
             guard_free(&x);
@@ -140,10 +160,12 @@ void check_attend(void)
     stores();
     for (int i = 0; i < 10; i++)
         for (int kv = KV_F16; kv <= KV_F32; kv++)
-            attend((enum kv_type)kv, dims[i], dims[i], 1 + (int)(rnd() % 8), 4, (int)(rnd() % 200), 0, 0);
+            attend((enum kv_type)kv, dims[i], dims[i], 1 + (int)(rnd() % 8), 4, (int)(rnd() % 200),
+                   0, 0);
     for (int i = 0; i < 14; i++)
         for (int group = 1; group <= 7; group += 3)
-            attend(KV_F16, 64, 64, counts[i], group, (int)(rnd() % 300), i % 3 ? 0 : 50, i % 4 ? 0.0f : 20.0f);
+            attend(KV_F16, 64, 64, counts[i], group, (int)(rnd() % 300), i % 3 ? 0 : 50,
+                   i % 4 ? 0.0f : 20.0f);
     for (int pos = 60; pos < 70; pos++)
         attend(KV_F16, 64, 64, 3, 3, pos, pos & 1 ? 0 : 17, 0);
     for (int i = 0; i < 4; i++) { /* more than one span; windows across the border */

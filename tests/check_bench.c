@@ -40,10 +40,12 @@ static double best_of(void (*fn)(void *), void *arg)
 static void line(const char *table, const char *slot, double ns, double ops, double bytes)
 {
     if (as_json)
-        printf("%s\n  {\"table\": \"%s\", \"slot\": \"%s\", \"ns\": %.1f, \"gops\": %.2f, \"gbs\": %.2f}",
+        printf("%s\n  {\"table\": \"%s\", \"slot\": \"%s\", \"ns\": %.1f, \"gops\": %.2f, \"gbs\": "
+               "%.2f}",
                n_lines ? "," : "", table, slot, ns, ops / ns, bytes / ns);
     else
-        printf("%-11s %-34s %12.1f ns %9.2f GOP/s %8.2f GB/s\n", table, slot, ns, ops / ns, bytes / ns);
+        printf("%-11s %-34s %12.1f ns %9.2f GOP/s %8.2f GB/s\n", table, slot, ns, ops / ns,
+               bytes / ns);
     fflush(stdout);
     n_lines++;
 }
@@ -60,7 +62,8 @@ struct mm {
 static void do_mm(void *p)
 {
     struct mm *m = p;
-    m->k->mul_mat[m->w.type](&m->w, &m->a, m->y, (size_t)m->w.n_rows, false, 0, m->groups, m->scratch);
+    m->k->mul_mat[m->w.type](&m->w, &m->a, m->y, (size_t)m->w.n_rows, false, 0, m->groups,
+                             m->scratch);
 }
 static void do_quantize(void *p)
 {
@@ -119,7 +122,8 @@ static void bench_quantize(const char *only)
     for (int t = 0; t < n_all; t++) {
         struct mm m = {.k = all[t], .a = {.n = C, .k = N, .x = x, .ldx = N}};
         m.a.a32 = aligned_alloc(64, (all[t]->acts_bytes(C, N) + 63) / 64 * 64);
-        line(all[t]->name, "quantize 16x2048", best_of(do_quantize, &m), (double)C * N, 4.0 * C * N);
+        line(all[t]->name, "quantize 16x2048", best_of(do_quantize, &m), (double)C * N,
+             4.0 * C * N);
         free(m.a.a32);
     }
     free(x);
@@ -159,9 +163,11 @@ static void do_el(void *p)
 }
 static void bench_rest(const char *only)
 {
-    static const char *const names[] = {"rms_norm 2048", "silu_mul 2048", "gelu_mul 2048", "add 2048",
-                                        "argmax 2048", "rope 32x64 neox", "softcap 2048"};
-    struct el e = {.x = aligned_alloc(64, 8192), .y = aligned_alloc(64, 8192), .w = aligned_alloc(64, 8192)};
+    static const char *const names[] = {"rms_norm 2048", "silu_mul 2048", "gelu_mul 2048",
+                                        "add 2048",      "argmax 2048",   "rope 32x64 neox",
+                                        "softcap 2048"};
+    struct el e = {
+        .x = aligned_alloc(64, 8192), .y = aligned_alloc(64, 8192), .w = aligned_alloc(64, 8192)};
     fill_x(e.x, 2048, X_NORMAL);
     fill_x(e.w, 2048, X_NORMAL);
     for (e.slot = 0; e.slot < 7; e.slot++) {
@@ -205,20 +211,28 @@ static void bench_attend(int d, int n_q, const char *only)
         table[p] = pages + (size_t)p * 2 * half;
         for (int s = 0; s < KV_PAGE; s++) {
             fill_x(kv, (size_t)d, X_NORMAL);
-            all[0]->kv_store(KV_F16, pages + (size_t)p * 2 * half, pages + (size_t)p * 2 * half + half, s, kv,
-                             d, kv, d);
+            all[0]->kv_store(KV_F16, pages + (size_t)p * 2 * half,
+                             pages + (size_t)p * 2 * half + half, s, kv, d, kv, d);
         }
     }
     for (int i = 0; i < n_q; i++)
         qs[i] = q + (size_t)i * (size_t)d, pos[i] = 1023;
-    struct at a = {.t = {.kv = KV_F16, .d_k = d, .d_v = d, .n_q = n_q, .q = qs, .pos = pos,
-                         .scale = 1.0f / sqrtf((float)d), .pages = table, .v_off = half}};
+    struct at a = {.t = {.kv = KV_F16,
+                         .d_k = d,
+                         .d_v = d,
+                         .n_q = n_q,
+                         .q = qs,
+                         .pos = pos,
+                         .scale = 1.0f / sqrtf((float)d),
+                         .pages = table,
+                         .v_off = half}};
     a.state = aligned_alloc(64, (size_t)n_q * attend_state_floats(d) * sizeof(float));
     for (int t = 0; t < n_all; t++) {
         a.k = all[t];
         if (t && all[t]->attend_span == all[t - 1]->attend_span)
             continue;
-        line(a.k->name, name, best_of(do_attend, &a), 4.0 * 1024 * d * n_q, 16.0 * 2 * (double)half);
+        line(a.k->name, name, best_of(do_attend, &a), 4.0 * 1024 * d * n_q,
+             16.0 * 2 * (double)half);
     }
     free(pages);
     free(q);

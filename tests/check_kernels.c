@@ -123,10 +123,13 @@ void fill_blocks(uint32_t type, uint8_t *b, size_t n_blocks, enum w_kind kind)
             continue;
         }
         for (size_t j = 0; j < bytes; j++)
-            b[j] = kind == W_ONES ? 0xff : kind == W_SIGNS ? (rnd() & 1 ? 0x80 : 0x7f) : (uint8_t)rnd();
+            b[j] = kind == W_ONES    ? 0xff
+                   : kind == W_SIGNS ? (rnd() & 1 ? 0x80 : 0x7f)
+                                     : (uint8_t)rnd();
         uint16_t d = scale_half(kind), m = scale_half(kind);
         size_t at = 0, at_m = 2;
-        bool has_m = type == TYPE_Q4_1 || type == TYPE_Q5_1 || type == TYPE_Q4_K || type == TYPE_Q5_K;
+        bool has_m =
+            type == TYPE_Q4_1 || type == TYPE_Q5_1 || type == TYPE_Q4_K || type == TYPE_Q5_K;
         if (type == TYPE_Q2_K)
             at = 80, at_m = 82, has_m = true;
         if (type == TYPE_Q3_K)
@@ -139,7 +142,8 @@ void fill_blocks(uint32_t type, uint8_t *b, size_t n_blocks, enum w_kind kind)
     }
 }
 
-/* ---- comparison ---------------------------------------------------------------------------------- */
+/* ---- comparison
+ * ---------------------------------------------------------------------------------- */
 
 static void failed(const char *fmt, va_list ap, const char *what)
 {

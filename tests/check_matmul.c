@@ -95,7 +95,8 @@ void check_matmul(const char *only)
         for (int n = 1; n <= 22; n++) {
             int cols = n == 21 ? 33 : n == 22 ? 70 : n;
             for (int r = 0; r < 8; r++) {
-                int blocks = unit == 1 ? 1 + (int)(rnd() % 70) : 1 + (int)(rnd() % (unit == 32 ? 9 : 3));
+                int blocks =
+                    unit == 1 ? 1 + (int)(rnd() % 70) : 1 + (int)(rnd() % (unit == 32 ? 9 : 3));
                 enum x_kind xk = r < X_KINDS ? (enum x_kind)((r + n) % X_KINDS) : X_NORMAL;
                 enum w_kind wk = (enum w_kind)(rnd() % W_KINDS);
                 one(type, rows[r], blocks * unit, cols, wk, xk);

@@ -8,10 +8,12 @@ static const int lengths[] = {1,  2,  3,  7,  8,  9,  15, 16,  17,  24,  31,
 enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 
 enum slot { S_RMS, S_RMS_NOW, S_SILU, S_GELU, S_ADD, S_SCALE, S_SOFTCAP, S_SILU_IN_PLACE, S_COUNT };
-static const char *const slot_names[S_COUNT] = {"rms_norm", "rms_norm (no weights)", "silu_mul", "gelu_mul",
-                                                "add",      "scale", "softcap", "silu_mul in place"};
+static const char *const slot_names[S_COUNT] = {
+    "rms_norm", "rms_norm (no weights)", "silu_mul", "gelu_mul", "add", "scale",
+    "softcap",  "silu_mul in place"};
 
-static void call(const struct kernels *k, enum slot s, float *y, const float *x, const float *w, int n)
+static void call(const struct kernels *k, enum slot s, float *y, const float *x, const float *w,
+                 int n)
 {
     switch (s) {
     case S_RMS:
@@ -44,11 +46,15 @@ static void call(const struct kernels *k, enum slot s, float *y, const float *x,
 /* Values over the whole range of the functions, edges among them. */
 static void fill_wide(float *x, int n)
 {
-    static const float edges[] = {0.0f,    -0.0f, 88.7f,  88.70001f, -87.33f, -87.34f, 1e-40f, -1e-45f,
-                                  INFINITY, -INFINITY, NAN, 3e38f,  -3e38f, 0.625f,  0.6249999f, -0.625f};
+    static const float edges[] = {0.0f,   -0.0f,   88.7f,      88.70001f, -87.33f, -87.34f,
+                                  1e-40f, -1e-45f, INFINITY,   -INFINITY, NAN,     3e38f,
+                                  -3e38f, 0.625f,  0.6249999f, -0.625f};
     for (int i = 0; i < n; i++) {
         uint64_t pick = rnd() % 8;
-        x[i] = pick == 0 ? edges[rnd() % 16] : rnd_normal() * (pick < 3 ? 40.0f : pick < 6 ? 2.0f : 0.1f);
+        x[i] = pick == 0 ? edges[rnd() % 16]
+                         : rnd_normal() * (pick < 3   ? 40.0f
+                                           : pick < 6 ? 2.0f
+                                                      : 0.1f);
     }
 }
 
@@ -75,8 +81,8 @@ static void elements(void)
                 for (int t = 1; t < n_all; t++) {
                     memcpy(got.p, start.p, got.n);
                     call(all[t], (enum slot)s, (float *)got.p + 16, (float *)x.p, (float *)w.p, n);
-                    same((float *)want.p, (float *)got.p, (size_t)n + 16, "%s %s n %d", all[t]->name,
-                         slot_names[s], n);
+                    same((float *)want.p, (float *)got.p, (size_t)n + 16, "%s %s n %d",
+                         all[t]->name, slot_names[s], n);
                 }
                 /* Outputs in the middle of memory: nothing behind them may change either. */
                 if (n < 40)
@@ -113,15 +119,18 @@ static void rope(void)
                 int n_rot = rots[r];
                 size_t stride = (size_t)n_rot + (heads == 3 ? 0 : 7);
                 size_t n = (size_t)(heads - 1) * stride + (size_t)n_rot;
-                struct guard want = guard_new(n * sizeof(float)), got = guard_new(n * sizeof(float)),
+                struct guard want = guard_new(n * sizeof(float)),
+                             got = guard_new(n * sizeof(float)),
                              c = guard_new((size_t)n_rot * sizeof(float));
                 rope_table(cs, n_rot, 12345, inv_freq, 1.1f);
                 memcpy(c.p, cs, c.n);
                 for (int t = 1; t < n_all; t++) {
                     fill_x((float *)want.p, n, X_NORMAL);
                     memcpy(got.p, want.p, got.n);
-                    all[0]->rope((float *)want.p, heads, stride, n_rot, (float *)c.p, (enum rope_kind)kind);
-                    all[t]->rope((float *)got.p, heads, stride, n_rot, (float *)c.p, (enum rope_kind)kind);
+                    all[0]->rope((float *)want.p, heads, stride, n_rot, (float *)c.p,
+                                 (enum rope_kind)kind);
+                    all[t]->rope((float *)got.p, heads, stride, n_rot, (float *)c.p,
+                                 (enum rope_kind)kind);
                     same((float *)want.p, (float *)got.p, n, "%s rope kind %d n_rot %d heads %d",
                          all[t]->name, kind, n_rot, heads);
                 }
@@ -141,7 +150,10 @@ static void argmaxes(void)
         float *v = (float *)x.p;
         for (int round = 0; round < 12; round++) {
             for (int j = 0; j < n; j++) /* round 0: ties everywhere */
-                v[j] = round == 0 ? 1.0f : round == 1 ? -INFINITY : round < 5 ? (float)(rnd() % 4) : rnd_normal();
+                v[j] = round == 0   ? 1.0f
+                       : round == 1 ? -INFINITY
+                       : round < 5  ? (float)(rnd() % 4)
+                                    : rnd_normal();
             if (round == 6)
                 v[rnd() % (unsigned)n] = NAN;
             if (round == 7)
@@ -154,8 +166,8 @@ static void argmaxes(void)
             int want = all[0]->argmax(v, n);
             for (int t = 1; t < n_all; t++) {
                 int got = all[t]->argmax(v, n);
-                same_bytes(&want, &got, sizeof want, "%s argmax n %d round %d: %d, ref %d", all[t]->name, n,
-                           round, got, want);
+                same_bytes(&want, &got, sizeof want, "%s argmax n %d round %d: %d, ref %d",
+                           all[t]->name, n, round, got, want);
             }
         }
         guard_free(&x);

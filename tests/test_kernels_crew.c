@@ -19,9 +19,9 @@ enum { THREADS = 4 };
 struct stress {
     struct crew *c;
     int n, rounds;
-    int cells[THREADS];   /* plain memory: the barrier must make it visible */
+    int cells[THREADS]; /* plain memory: the barrier must make it visible */
     atomic_int bad, pieces;
-    int next_after;       /* what crew_next gave first after a barrier, least seen */
+    int next_after; /* what crew_next gave first after a barrier, least seen */
 };
 
 static void stress_fn(void *arg, int i)
@@ -157,7 +157,8 @@ static void too_many_threads_are_refused(void **state)
     assert_true(crew_default_size() >= 1);
 }
 
-/* ---- a made-up /sys/fs/cgroup ------------------------------------------------------------------- */
+/* ---- a made-up /sys/fs/cgroup -------------------------------------------------------------------
+ */
 
 static char root[64];
 
@@ -246,8 +247,10 @@ int main(void)
         cmocka_unit_test(an_idle_crew_costs_nothing),
         cmocka_unit_test(denormals_live_on_every_thread),
         cmocka_unit_test(too_many_threads_are_refused),
-        cmocka_unit_test_setup_teardown(quota_v2_is_the_least_of_all_ancestors, new_root, drop_root),
-        cmocka_unit_test_setup_teardown(quota_below_one_is_one_and_none_is_zero, new_root, drop_root),
+        cmocka_unit_test_setup_teardown(quota_v2_is_the_least_of_all_ancestors, new_root,
+                                        drop_root),
+        cmocka_unit_test_setup_teardown(quota_below_one_is_one_and_none_is_zero, new_root,
+                                        drop_root),
         cmocka_unit_test_setup_teardown(quota_v1_is_read_too, new_root, drop_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,9 @@ static void log_is_within_three_ulp_of_double(void **state)
     for (int i = -1000; i <= 1000; i++) { /* near 1, where the result is small */
         double x = 1 + i * 1e-6;
         if (i)
-            worst = fmax(worst, fabs((double)((ref_log(x) - logl((long double)x)) / logl((long double)x))) * 0x1p53);
+            worst = fmax(
+                worst, fabs((double)((ref_log(x) - logl((long double)x)) / logl((long double)x))) *
+                           0x1p53);
     }
     print_message("log: %.3f ulp\n", worst);
     assert_true(worst < 3);
@@ -184,7 +186,8 @@ static void a32_edges_are_zero_or_nan(void **state)
 static void a32_codes_round_half_to_even(void **state)
 {
     (void)state;
-    float x[32] = {127 * 0.125f, 0.5f * 0.125f, 1.5f * 0.125f, 2.5f * 0.125f, -0.5f * 0.125f, -2.5f * 0.125f};
+    float x[32] = {127 * 0.125f,  0.5f * 0.125f,  1.5f * 0.125f,
+                   2.5f * 0.125f, -0.5f * 0.125f, -2.5f * 0.125f};
     struct ref_a32 a;
     ref_quantize32(x, 32, &a);
     assert_true(a.d == 0.125f);
@@ -223,8 +226,16 @@ static void attention_is_softmax(void **state)
     const float *qs[1] = {q};
     for (int window = 0; window <= 90; window += 90) {
         int32_t pos = N - 1;
-        struct attend t = {.kv = KV_F32, .d_k = D, .d_v = D, .n_q = 1, .q = qs, .pos = &pos,
-                           .window = window, .scale = 0.25f, .pages = pages, .v_off = half};
+        struct attend t = {.kv = KV_F32,
+                           .d_k = D,
+                           .d_v = D,
+                           .n_q = 1,
+                           .q = qs,
+                           .pos = &pos,
+                           .window = window,
+                           .scale = 0.25f,
+                           .pages = pages,
+                           .v_off = half};
         float st[2][D + 16], out[D];
         ref_attend_span(&t, 0, st[0]);
         ref_attend_span(&t, 1, st[1]);

@@ -61,7 +61,8 @@ static void raw_blocks_have_the_exact_values(void **state)
     }
 }
 
-/* The blocks as a matrix of 21 rows of 2 blocks, so that rows meet lanes and a group is not full. */
+/* The blocks as a matrix of 21 rows of 2 blocks, so that rows meet lanes and a group is not full.
+ */
 static void rows_survive_packing(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* kernels/arm/a32.h - A32 as the ARM tables lay it out: column after column, one cache line a block.
+/* kernels/arm/a32.h - A32 as the ARM tables lay it out: column after column, one cache line a
+ * block.
  *
  * SDOT takes four codes of a step from any lane of a register, so the codes need no shuffling;
  * beside them stand the sums that zero points (integers) and minima (d * sum, exact) need. */

@@ -31,7 +31,8 @@ static void block(const float *x, struct arm_a32 *o)
 {
     uint32x4_t top4 = vdupq_n_u32(0);
     for (int i = 0; i < 32; i += 4)
-        top4 = vmaxq_u32(top4, vandq_u32(vreinterpretq_u32_f32(vld1q_f32(x + i)), vdupq_n_u32(0x7fffffffu)));
+        top4 = vmaxq_u32(
+            top4, vandq_u32(vreinterpretq_u32_f32(vld1q_f32(x + i)), vdupq_n_u32(0x7fffffffu)));
     uint32_t top = vmaxvq_u32(top4);
     memset(o->q, 0, sizeof o->q);
     o->d = 0.0f;

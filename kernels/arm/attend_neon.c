@@ -1,9 +1,9 @@
 /* kernels/arm/attend_neon.c - attention with NEON: tiles of four queries, or one, and a page.
  *
  * Scores: 16 registers of sums = 4 queries x 16 keys, or 1 query x 64 keys; the f16 of a page are
- * widened in passing and shared by the queries. Values: 4 queries x 16 dimensions over the positions
- * that all four see, the other positions query by query, each query's in ascending order. All 64
- * slots of a page are multiplied, also those nobody sees; their scores are thrown away. */
+ * widened in passing and shared by the queries. Values: 4 queries x 16 dimensions over the
+ * positions that all four see, the other positions query by query, each query's in ascending order.
+ * All 64 slots of a page are multiplied, also those nobody sees; their scores are thrown away. */
 #include "kernels/arm/arm.h"
 #include "kernels/arm/math_neon.h"
 
@@ -11,7 +11,7 @@
 
 enum { TILE = 4 };
 
-struct one { /* a query of the tile on one page */
+struct one {         /* a query of the tile on one page */
     int first, last; /* keys seen; last < first: none */
     float *state;    /* m, l, ..., sums */
     float p[KV_PAGE];
@@ -25,8 +25,8 @@ INLINE float32x4_t load4(enum kv_type kv, const uint8_t *base, size_t at)
 }
 
 /* Dots of n_q queries with keys j0 .. j0 + 4 n_k - 1 of the page. */
-INLINE void dots(enum kv_type kv, int n_q, int n_k, const uint8_t *k, int d_k, int j0, const float *const *q,
-                 struct one *const *o)
+INLINE void dots(enum kv_type kv, int n_q, int n_k, const uint8_t *k, int d_k, int j0,
+                 const float *const *q, struct one *const *o)
 {
     float32x4_t s[TILE][16];
     for (int i = 0; i < n_q; i++)
@@ -85,7 +85,8 @@ static void softmax_page(const struct attend *t, struct one *o)
 }
 
 /* sums[i] += p[j] v[j][i] for positions j0..j1 and all dimensions. */
-INLINE void values(enum kv_type kv, int n_q, const uint8_t *v, int d_v, int j0, int j1, struct one *const *o)
+INLINE void values(enum kv_type kv, int n_q, const uint8_t *v, int d_v, int j0, int j1,
+                   struct one *const *o)
 {
     int i = 0;
     for (; i + 16 <= d_v; i += 16) {
@@ -187,8 +188,8 @@ static float16x4_t halves(float32x4_t x)
     return vcvt_f16_f32(x);
 }
 
-static void kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k, int d_k,
-                     const float *v, int d_v)
+static void kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
+                     int d_k, const float *v, int d_v)
 {
     if (t != KV_F16 || d_k % 4 || d_v % 4) {
         ref_kv_store(t, k_page, v_page, slot, k, d_k, v, d_v);

@@ -17,8 +17,8 @@ INLINE float32x4_t weights(uint32_t type, const uint8_t *group, size_t at)
     return vreinterpretq_f32_u32(vshll_n_u16(h, 16));
 }
 
-INLINE void tile(uint32_t type, int cols, const uint8_t *group, int k_end, const float *x, size_t ldx,
-                 float *acc)
+INLINE void tile(uint32_t type, int cols, const uint8_t *group, int k_end, const float *x,
+                 size_t ldx, float *acc)
 {
     float32x4_t y[COLS][4];
     for (int c = 0; c < cols; c++)
@@ -36,8 +36,8 @@ INLINE void tile(uint32_t type, int cols, const uint8_t *group, int k_end, const
             vst1q_f32(acc + 16 * c + 4 * q, y[c][q]);
 }
 
-INLINE void mul(uint32_t type, const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add,
-                int32_t g0, int32_t g1)
+INLINE void mul(uint32_t type, const struct mat *w, const struct acts *a, float *y, size_t ldy,
+                bool add, int32_t g0, int32_t g1)
 {
     for (int32_t g = g0; g < g1; g++) {
         const uint8_t *group = w->data + (size_t)g * w->group_bytes;

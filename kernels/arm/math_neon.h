@@ -17,7 +17,8 @@ static inline float32x4_t exp4(float32x4_t x)
     p = vfmaq_f32(vdupq_n_f32(EXP_C2), p, r);
     p = vfmaq_f32(one, p, r);
     p = vfmaq_f32(one, p, r);
-    uint32x4_t bits = vaddq_u32(vreinterpretq_u32_f32(p), vshlq_n_u32(vreinterpretq_u32_f32(t), 23));
+    uint32x4_t bits =
+        vaddq_u32(vreinterpretq_u32_f32(p), vshlq_n_u32(vreinterpretq_u32_f32(t), 23));
     bits = vbslq_u32(vcgtq_f32(x, vdupq_n_f32(EXP_HI)), vdupq_n_u32(0x7f800000u), bits);
     bits = vbicq_u32(bits, vcltq_f32(x, vdupq_n_f32(EXP_LO)));
     return vbslq_f32(vceqq_f32(x, x), vreinterpretq_f32_u32(bits), x);

@@ -68,10 +68,11 @@ INLINE int32x4_t dot32(const uint8x16_t w[8], const struct arm_a32 *a, int zero,
     return dot_half(sum, w + 4, vld1q_s8(a->q + 16), wide);
 }
 
-/* ---- Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 ------------------------------------------------------------- */
+/* ---- Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 -------------------------------------------------------------
+ */
 
-INLINE void plain(uint32_t type, int cols, const uint8_t *block, size_t block_bytes, int n_blocks, int quarter,
-                  const struct arm_a32 *a, size_t col_blocks, float *acc)
+INLINE void plain(uint32_t type, int cols, const uint8_t *block, size_t block_bytes, int n_blocks,
+                  int quarter, const struct arm_a32 *a, size_t col_blocks, float *acc)
 {
     const int at = 16 * quarter;
     float32x4_t y[COLS];
@@ -113,7 +114,8 @@ INLINE void plain(uint32_t type, int cols, const uint8_t *block, size_t block_by
         vst1q_f32(acc + 16 * c, y[c]);
 }
 
-/* ---- K types: one super-block ----------------------------------------------------------------- */
+/* ---- K types: one super-block -----------------------------------------------------------------
+ */
 
 INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const struct arm_a32 *a,
                   size_t col_blocks, float *acc)
@@ -175,7 +177,8 @@ INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const
                 sum = vmulq_s32(sc0, dot32(w, ac, 0, false));
                 t[c] = vfmaq_n_f32(t[c], mn0, ac->d_sum);
             } else {
-                int32x4_t h0 = vdupq_n_s32(-zero * ac->half[0]), h1 = vdupq_n_s32(-zero * ac->half[1]);
+                int32x4_t h0 = vdupq_n_s32(-zero * ac->half[0]),
+                          h1 = vdupq_n_s32(-zero * ac->half[1]);
                 h0 = dot_half(h0, w, vld1q_s8(ac->q), false);
                 h1 = dot_half(h1, w + 4, vld1q_s8(ac->q + 16), false);
                 sum = vmlaq_s32(vmulq_s32(sc0, h0), sc1, h1);
@@ -198,7 +201,8 @@ INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const
     }
 }
 
-/* ---- the loop over groups and columns ------------------------------------------------------------ */
+/* ---- the loop over groups and columns
+ * ------------------------------------------------------------ */
 
 static void store(const struct mat *w, int32_t g, const float *acc, float *y, bool add)
 {
@@ -224,8 +228,8 @@ INLINE void tile(uint32_t type, int cols, const uint8_t *group, int n_blocks, si
     }
 }
 
-INLINE void mul(uint32_t type, size_t unit, const struct mat *w, const struct acts *a, float *y, size_t ldy,
-                bool add, int32_t g0, int32_t g1)
+INLINE void mul(uint32_t type, size_t unit, const struct mat *w, const struct acts *a, float *y,
+                size_t ldy, bool add, int32_t g0, int32_t g1)
 {
     const int n_blocks = w->n_cols / 32;
     const struct arm_a32 *cols = (const struct arm_a32 *)a->a32;

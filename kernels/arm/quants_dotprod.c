@@ -2,8 +2,9 @@
 #include <arm_neon.h>
 #include <stdbool.h>
 
-static inline __attribute__((always_inline)) int32x4_t dot_half(int32x4_t sum, const uint8x16_t w[4],
-                                                                int8x16_t a, bool wide)
+static inline __attribute__((always_inline)) int32x4_t dot_half(int32x4_t sum,
+                                                                const uint8x16_t w[4], int8x16_t a,
+                                                                bool wide)
 {
     (void)wide;
     sum = vdotq_laneq_s32(sum, vreinterpretq_s8_u8(w[0]), a, 0);

@@ -5,8 +5,9 @@
 #include <arm_neon.h>
 #include <stdbool.h>
 
-static inline __attribute__((always_inline)) int32x4_t dot_half(int32x4_t sum, const uint8x16_t w[4],
-                                                                int8x16_t a, bool wide)
+static inline __attribute__((always_inline)) int32x4_t dot_half(int32x4_t sum,
+                                                                const uint8x16_t w[4], int8x16_t a,
+                                                                bool wide)
 {
     int8x16_t b0 = vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(a), 0));
     int8x16_t b1 = vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(a), 1));

@@ -27,7 +27,8 @@ static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
         y[i] = w ? x[i] * r * w[i] : x[i] * r;
 }
 
-static void rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs, enum rope_kind kind)
+static void rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
+                 enum rope_kind kind)
 {
     int half = n_rot / 2;
     if (kind != ROPE_NEOX || half % 4) {

@@ -6,7 +6,8 @@
  * Values: lane = dimension, fma over positions ascending. Only the sum of a page's 64 exponentials
  * crosses lanes: 16 partial sums and the fixed tree.
  *
- * Slots that a query does not see may hold anything: ref never reads them; vectors may, and mask. */
+ * Slots that a query does not see may hold anything: ref never reads them; vectors may, and mask.
+ */
 #include "kernels/ref/math.h"
 
 #define NEG_INF ref_float(0xff800000u)

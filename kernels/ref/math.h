@@ -16,16 +16,17 @@
 #define EXP_LO (-87.33f)      /* below: 0 */
 #define EXP_MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
 #define EXP_LOG2E 0x1.715476p+0f
-#define EXP_LN2_HI 0x1.62e4p-1f        /* 15 bits: n * hi is exact */
-#define EXP_LN2_LO 0x1.7f7d1cp-20f     /* ln 2 - hi */
+#define EXP_LN2_HI 0x1.62e4p-1f    /* 15 bits: n * hi is exact */
+#define EXP_LN2_LO 0x1.7f7d1cp-20f /* ln 2 - hi */
 #define EXP_C2 0x1.fffffcp-2f
 #define EXP_C3 0x1.555492p-3f
 #define EXP_C4 0x1.5558f2p-5f
 #define EXP_C5 0x1.1239d6p-7f
 #define EXP_C6 0x1.6a2448p-10f
 
-/* e^x: n = round(x log2 e), r = x - n ln 2, a degree-6 polynomial in r, times 2^n by adding n to the
- * exponent field. NaN passes; x > EXP_HI gives inf, x < EXP_LO gives 0 (no denormal results). */
+/* e^x: n = round(x log2 e), r = x - n ln 2, a degree-6 polynomial in r, times 2^n by adding n to
+ * the exponent field. NaN passes; x > EXP_HI gives inf, x < EXP_LO gives 0 (no denormal results).
+ */
 static inline float ref_expf_inline(float x)
 {
     float t = fmaf(x, EXP_LOG2E, EXP_MAGIC), n = t - EXP_MAGIC;
