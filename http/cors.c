@@ -184,7 +184,7 @@ static int host_passes(const struct access_rules *a, struct text host)
 {
     char name[300];
     size_t n = host.n;
-    const char *p = host.p;
+    const char *p = host.p ? host.p : "";
     if (n && *p == '[') { /* [v6]:port */
         const char *close = memchr(p, ']', n);
         if (!close)
@@ -193,7 +193,7 @@ static int host_passes(const struct access_rules *a, struct text host)
         p++;
     } else {
         const char *colon = n ? memrchr(p, ':', n) : NULL;
-        if (colon && memchr(p, ':', n) == colon)
+        if (colon && n && memchr(p, ':', n) == colon)
             n = (size_t)(colon - p);
     }
     if (n >= sizeof name)
