@@ -22,6 +22,8 @@ struct client {
     CURLM *multi;
     CURL *easy;
     int stop_fd;
+    void (*tick)(void *arg);
+    void *tick_arg;
     long status;
     char reason[80]; /* "404 Not Found" */
     /* of the call that runs */
@@ -82,6 +84,12 @@ long client_status(const struct client *c)
 void client_set_stop(struct client *c, int fd)
 {
     c->stop_fd = fd;
+}
+
+void client_set_tick(struct client *c, void (*tick)(void *arg), void *arg)
+{
+    c->tick = tick;
+    c->tick_arg = arg;
 }
 
 /* ---- what libcurl calls ------------------------------------------------------- */
@@ -190,7 +198,9 @@ static int perform(struct client *c, CURLcode *result, struct err *e)
         }
         if (!running)
             break;
-        curl_multi_poll(c->multi, &stop, c->stop_fd >= 0 ? 1 : 0, 1000, NULL);
+        curl_multi_poll(c->multi, &stop, c->stop_fd >= 0 ? 1 : 0, c->tick ? 100 : 1000, NULL);
+        if (c->tick)
+            c->tick(c->tick_arg);
         if (stop.revents) {
             rc = err_set(e, ERR_CANCELLED, "stopped");
             break;

@@ -39,5 +39,7 @@ int client_send_blob(struct client *c, const char *digest, int fd, int64_t size,
 
 /* While `fd` (or -1) is readable, calls end with ERR_CANCELLED: a self-pipe of a signal handler. */
 void client_set_stop(struct client *c, int fd);
+/* `tick` (or NULL) is called about every 100 ms while a call waits. */
+void client_set_tick(struct client *c, void (*tick)(void *arg), void *arg);
 
 #endif

@@ -7,6 +7,7 @@
 
 int cmd_bench(int argc, char **argv);
 int cmd_cp(int argc, char **argv);
+int cmd_create(int argc, char **argv);
 int cmd_dequant(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_list(int argc, char **argv);
@@ -14,6 +15,7 @@ int cmd_logits(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_render(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_stop(int argc, char **argv);

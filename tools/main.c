@@ -19,7 +19,9 @@ struct entry {
 /* One line for each command, in the order of the help. */
 static const struct entry commands[] = {
     {"serve", "start", cmd_serve, "Start the server"},
+    {"create", NULL, cmd_create, "Create a model"},
     {"show", NULL, cmd_show, "Show information for a model"},
+    {"run", NULL, cmd_run, "Run a model"},
     {"stop", NULL, cmd_stop, "Stop a running model"},
     {"list", "ls", cmd_list, "List models"},
     {"ps", NULL, cmd_ps, "List running models"},

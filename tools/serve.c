@@ -17,9 +17,8 @@
 #include "engine/engine.h"
 #include "engine/store/store.h"
 #include "http/http.h"
+#include "tools/address.h"
 #include "tools/commands.h"
-
-enum { DEFAULT_PORT = 11434 };
 
 struct settings {
     char host[256];
@@ -55,47 +54,13 @@ static bool is_true(const char *v)
     return true;
 }
 
-/* [scheme://][host][:port][/path], as the reference reads it. */
 static int set_host(struct settings *s, const char *value)
 {
-    const char *p = value, *after = strstr(value, "://");
-    int port = DEFAULT_PORT, rc = 0;
-    if (after) {
-        if (strncasecmp(value, "http://", 7) == 0)
-            port = 80;
-        else if (strncasecmp(value, "https://", 8) == 0)
-            port = 443;
-        p = after + 3;
-    }
-    char text[256];
-    const size_t n = strcspn(p, "/");
-    if (n >= sizeof text)
-        return -1;
-    memcpy(text, p, n);
-    text[n] = 0;
-    char *host = text, *port_text = NULL, *close = NULL;
-    if (text[0] == '[' && (close = strchr(text, ']'))) {
-        host = text + 1;
-        *close = 0;
-        if (close[1] == ':')
-            port_text = close + 2;
-    } else {
-        char *colon = strrchr(text, ':');
-        if (colon && strchr(text, ':') == colon) {
-            *colon = 0;
-            port_text = colon + 1;
-        }
-    }
-    long long number;
-    if (port_text && port_text[0]) {
-        if (whole(port_text, 0, 65535, &number) == 0)
-            port = (int)number;
-        else
-            rc = -1; /* a bad port: the default, with a warning */
-    }
-    snprintf(s->host, sizeof s->host, "%s", host[0] ? host : "127.0.0.1");
-    s->port = rc == 0 ? port : DEFAULT_PORT;
-    return rc;
+    struct address a;
+    address_parse(value, &a); /* warns of a bad port itself */
+    snprintf(s->host, sizeof s->host, "%s", a.host);
+    s->port = a.port;
+    return 0;
 }
 
 static int set_models(struct settings *s, const char *v)
@@ -374,8 +339,7 @@ int cmd_serve(int argc, char **argv)
         fprintf(stderr, "Error: serve takes no arguments\n");
         return 1;
     }
-    snprintf(s.host, sizeof s.host, "127.0.0.1");
-    s.port = DEFAULT_PORT;
+    set_host(&s, "");
     s.eng.keep_alive_ns = 300 * INT64_C(1000000000);
     harden();
     read_environment(&s);
