@@ -57,16 +57,23 @@ AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k)
                 acc[i][v] = v_zero();
         }
         for (int d = 0; d < d_k; d++, kp += row) {
-            vf key[8];
+            vf x[TILE_Q], key[8]; /* the few stay in registers, the many pass through one */
+#pragma GCC unroll 6
+            for (int i = 0; i < Q && Q <= n; i++)
+                x[i] = v_bcast(q[i] + d);
 #pragma GCC unroll 8
-            for (int v = 0; v < n; v++)
+            for (int v = 0; v < n; v++) {
                 key[v] = kv_ld(t, kp + (size_t)v * W * kv_size(t));
 #pragma GCC unroll 6
-            for (int i = 0; i < Q; i++) {
-                const vf x = v_bcast(q[i] + d);
+                for (int i = 0; i < Q && Q <= n; i++)
+                    acc[i][v] = v_fma(key[v], x[i], acc[i][v]);
+            }
+#pragma GCC unroll 6
+            for (int i = 0; i < Q && Q > n; i++) {
+                x[i] = v_bcast(q[i] + d);
 #pragma GCC unroll 8
                 for (int v = 0; v < n; v++)
-                    acc[i][v] = v_fma(key[v], x, acc[i][v]);
+                    acc[i][v] = v_fma(key[v], x[i], acc[i][v]);
             }
         }
 #pragma GCC unroll 6
@@ -144,16 +151,23 @@ AI void values_part(const enum kv_type t, const int Q, const int n, struct job *
             acc[i][v] = v_mul(v_ld(j->state[i0 + i] + 16 + d0 + v * W), v_set(c[i]));
     const float *p = j->p[i0];
     for (int k = a; k <= b; k++, vp += row) {
-        vf x[8];
+        vf w[TILE_Q], x[8];
+#pragma GCC unroll 6
+        for (int i = 0; i < Q && Q <= n; i++)
+            w[i] = v_bcast(p + i * KV_PAGE + k);
 #pragma GCC unroll 8
-        for (int v = 0; v < n; v++)
+        for (int v = 0; v < n; v++) {
             x[v] = kv_ld(t, vp + (size_t)v * W * kv_size(t));
 #pragma GCC unroll 6
-        for (int i = 0; i < Q; i++) {
-            const vf w = v_bcast(p + i * KV_PAGE + k);
+            for (int i = 0; i < Q && Q <= n; i++)
+                acc[i][v] = v_fma(w[i], x[v], acc[i][v]);
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < Q && Q > n; i++) {
+            w[i] = v_bcast(p + i * KV_PAGE + k);
 #pragma GCC unroll 8
             for (int v = 0; v < n; v++)
-                acc[i][v] = v_fma(w, x[v], acc[i][v]);
+                acc[i][v] = v_fma(w[i], x[v], acc[i][v]);
         }
     }
 #pragma GCC unroll 6

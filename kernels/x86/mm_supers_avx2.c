@@ -91,7 +91,9 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
     const bool centred = type == TYPE_Q6_K || type == TYPE_Q3_K;
 
 #pragma GCC unroll 2
-    for (int half = 0; half < halves; half++) {
+    for (int half = 0; half < 2; half++) {
+        if (half == halves)
+            break;
         __m256i v[2][C_MAX];
         if (centred) {
 #pragma GCC unroll 6
@@ -101,7 +103,9 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
             }
         }
 #pragma GCC unroll 8
-        for (int i = 0; i < 8 / halves; i++) {
+        for (int i = 0; i < 8; i++) {
+            if (i == 8 / halves)
+                break;
             const int g = halves == 1 ? (i >> 1) + 4 * (i & 1) : 4 * half + i;
             const __m256i w0 = codes(type, panel, b, 0, g), w1 = codes(type, panel, b, 1, g);
 #pragma GCC unroll 6

@@ -69,7 +69,9 @@ AI void sums(const int type, const bool panel, const int C, const int c0, const 
              const void *b, const int32_t *a, __m512 f[C_MAX])
 {
 #pragma GCC unroll 2
-    for (int half = 0; half < halves(type); half++) {
+    for (int half = 0; half < 2; half++) {
+        if (half == halves(type))
+            break;
         __m512i v[C_MAX];
 #pragma GCC unroll 12
         for (int c = 0; c < n; c++) {
@@ -80,7 +82,9 @@ AI void sums(const int type, const bool panel, const int C, const int c0, const 
                 v[c] = _mm512_srai_epi32(field(a, A32_H0 + half, C, c0 + c), 3);
         }
 #pragma GCC unroll 8
-        for (int i = 0; i < 8 / halves(type); i++) {
+        for (int i = 0; i < 8; i++) {
+            if (i == 8 / halves(type))
+                break;
             const int g = panel || halves(type) == 2 ? 4 * half + i : (i >> 1) + 4 * (i & 1);
             const __m512i w = panel ? ld(((const struct pan *)b)->q[g]) : step(type, b, g);
 #pragma GCC unroll 12
@@ -110,7 +114,10 @@ AI void tile(const int type, const int C, const struct panel *p, int nb, const i
         for (int j = 0; j < 8; j++) {
             const int32_t *aj = a + j * A32_FIELDS * C;
 #pragma GCC unroll 2
-            for (int c0 = 0; c0 < C; c0 += part) {
+            for (int h = 0; h < 2; h++) {
+                const int c0 = h * part;
+                if (c0 == C)
+                    break;
                 __m512 f[C_MAX];
                 sums(type, true, C, c0, part, &p->b[8 * u + j], aj, f);
 #pragma GCC unroll 12
