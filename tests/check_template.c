@@ -41,8 +41,9 @@ static json_t *answer(struct chat_template **t, const json_t *ask)
     int64_t ns = (time_mono_ns() - from) / (times > 1 ? times : 1);
     if (rc)
         return json_pack("{s:s}", "error", e.text);
-    json_t *r = json_pack("{s:o, s:o, s:I}", "text", json_stringn(p.text.n ? p.text.p : "", p.text.n),
-                          "trusted", spans_of(&p), "ns", (json_int_t)ns);
+    json_t *r = json_pack("{s:o, s:o, s:I}", "text",
+                          json_stringn(p.text.n ? p.text.p : "", p.text.n), "trusted", spans_of(&p),
+                          "ns", (json_int_t)ns);
     chat_prompt_free(&p);
     return r;
 }

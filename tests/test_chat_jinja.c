@@ -46,13 +46,14 @@ static void fails_at(const char *source, const char *want, const char *file, int
     struct err e = {0};
     const char *got = render(source, &p, &e);
     if (got || !strstr(e.text, want))
-        print_error("%s: got %s, error \"%s\", want \"%s\"\n", source, got ? got : "-", e.text, want);
+        print_error("%s: got %s, error \"%s\", want \"%s\"\n", source, got ? got : "-", e.text,
+                    want);
     _assert_true(!got && strstr(e.text, want), "fails as it should", file, line);
     chat_prompt_free(&p);
 }
 #define FAILS(source, want) fails_at(source, want, __FILE__, __LINE__)
 
-/* ---- white space --------------------------------------------------------------------------- */
+/* ---- white space ----------------------------------------------------------------------------- */
 
 static void a_newline_after_a_block_goes_and_one_after_an_output_stays(void **state)
 {
@@ -82,7 +83,7 @@ static void raw_and_comments_are_not_read(void **state)
     GIVES("{% raw %}{{ not }}{% endraw %}{# {{ nor }} #}!", "{{ not }}!");
 }
 
-/* ---- statements ---------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static void a_loop_knows_where_it_is(void **state)
 {
@@ -150,7 +151,7 @@ static void set_blocks_filters_with_and_generation(void **state)
           "{% with x = 5 %}{{ x }}{% endwith %}{{ x }}{% generation %}g{% endgeneration %}", "ABcd5g");
 }
 
-/* ---- expressions ---------------------------------------------------------------------------- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 static void precedence_is_jinjas(void **state)
 {

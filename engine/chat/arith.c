@@ -118,6 +118,8 @@ static struct val float_op(struct tpl *c, int op, double a, double b)
             tpl_fail(c, "0.0 cannot be raised to a negative power");
         if (a < 0 && b != floor(b))
             tpl_fail(c, "a complex number");
+        if (isinf(pow(a, b)) && isfinite(a) && isfinite(b))
+            tpl_fail(c, "a float past its range");
         return tpl_float(pow(a, b));
     }
 }
@@ -199,8 +201,12 @@ struct val tpl_binary(struct tpl *c, int op, struct val a, struct val b)
         struct named map = {.name = NULL, .v = b};
         if (b.type == T_LIST && b.l->kind == L_TUPLE)
             args = (struct args){.pos = b.l->v, .n_pos = b.l->n};
-        if (b.type == T_DICT)
-            args.kw = &map; /* '%(name)s' */
+        /* '%(name)s'; what could be a mapping may also stay unused */
+        if (b.type == T_DICT || b.type == T_RANGE || b.type == T_UNDEF ||
+            (b.type == T_LIST && b.l->kind == L_LIST)) {
+            args.kw = &map;
+            args.n_kw = 1;
+        }
         return tpl_str_val(tpl_format_percent(c, a.s, &args));
     }
     no_such(c, op, a, b);

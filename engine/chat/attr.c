@@ -55,7 +55,8 @@ static struct val cycler_next(struct tpl *c, struct val self, struct val *a, con
     return v;
 }
 
-static struct val cycler_reset(struct tpl *c, struct val self, struct val *a, const struct args *raw)
+static struct val cycler_reset(struct tpl *c, struct val self, struct val *a,
+                               const struct args *raw)
 {
     self.cy->at = 0;
     return tpl_none;
@@ -92,6 +93,10 @@ struct val tpl_getattr(struct tpl *c, struct val o, struct str *name, const stru
         v = tpl_dict_find_str(c, o.d, name);
         break;
     case T_SPACE: v = tpl_dict_find_str(c, o.d, name); break;
+    case T_RANGE:
+        if (m->list && (tpl_str_is(name, "index") || tpl_str_is(name, "count")))
+            return bound(c, tpl_list_val(tpl_items(c, o)), m->list, name);
+        break;
     case T_LOOP: return tpl_loop_attr(c, o.lp, name);
     case T_MACRO: return tpl_macro_attr(c, o.m, name);
     case T_CYCLER: return cycler_attr(c, o, name);
@@ -159,12 +164,24 @@ static int64_t slice_end(struct tpl *c, struct val v, int64_t n, int64_t step, i
     return i;
 }
 
+/* Items a, a + step, .. before b of a range: a range again. */
+static struct val range_part(struct tpl *c, const struct range *r, int64_t a, int64_t b,
+                             int64_t step)
+{
+    struct range *p = tpl_alloc(c, sizeof *p);
+    p->start = r->start + a * r->step;
+    p->stop = r->start + b * r->step;
+    p->step = r->step * step;
+    if (step > 0 ? a < b : a > b)
+        p->n = (size_t)((step > 0 ? b - a - 1 : a - b - 1) / (step > 0 ? step : -step)) + 1;
+    return (struct val){.type = T_RANGE, .r = p};
+}
+
 struct val tpl_slice(struct tpl *c, struct val o, struct val from, struct val to, struct val step_v)
 {
     tpl_need_defined(c, o);
-    if (o.type == T_RANGE)
-        o = tpl_list_val(tpl_items(c, o));
-    if (o.type != T_STR && !(o.type == T_LIST && (o.l->kind == L_LIST || o.l->kind == L_TUPLE)))
+    if (o.type != T_STR && o.type != T_RANGE &&
+        !(o.type == T_LIST && (o.l->kind == L_LIST || o.l->kind == L_TUPLE)))
         tpl_fail(c, o.type == T_DICT ? "unhashable type: 'slice'"
                                      : "'%s' object is not subscriptable", tpl_type_name(o));
     int64_t step = step_v.type == T_NONE || step_v.type == T_ABSENT ? 1 : tpl_to_index(c, step_v);
@@ -182,6 +199,8 @@ struct val tpl_slice(struct tpl *c, struct val o, struct val from, struct val to
         size_t q = a < b ? tpl_str_offset(c, o.s, (size_t)b) : p;
         return tpl_str_val(tpl_str_part(c, o.s, p, q));
     }
+    if (o.type == T_RANGE)
+        return range_part(c, o.r, a, b, step);
     struct list *src = o.type == T_STR ? tpl_items(c, o) : o.l;
     struct list *l = tpl_list(c, src->kind, 0);
     for (int64_t i = a; step > 0 ? i < b : i > b; i += step) {

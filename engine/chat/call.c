@@ -87,7 +87,7 @@ int64_t tpl_need_int(struct tpl *c, struct val v, const char *what)
     tpl_fail(c, "%s must be an integer, not %s", what, tpl_type_name(v));
 }
 
-/* ---- global functions ------------------------------------------------------------------------------ */
+/* ---- global functions ------------------------------------------------------------------------ */
 
 static struct val g_range(struct tpl *c, struct val self, struct val *a, const struct args *raw)
 {

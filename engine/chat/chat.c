@@ -81,7 +81,7 @@ void chat_prompt_free(struct chat_prompt *p)
     *p = (struct chat_prompt){0};
 }
 
-/* ---- variables -------------------------------------------------------------------------------- */
+/* ---- variables ------------------------------------------------------------------------------- */
 
 static void set_now(struct tpl *c, const json_t *input)
 {
@@ -138,7 +138,7 @@ static void set_globals(struct tpl *c, const struct jinja *j, const json_t *inpu
     }
 }
 
-/* ---- rendering ----------------------------------------------------------------------------------- */
+/* ---- rendering ------------------------------------------------------------------------------- */
 
 static int run(struct tpl *c, const struct jinja *j, const json_t *input, struct sink *to)
 {

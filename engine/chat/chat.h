@@ -25,14 +25,16 @@ bool chat_template_mentions(const struct chat_template *t, const char *word);
 struct chat_prompt {
     struct buf text;            /* the prompt */
     struct text_span *trusted;  /* where text came from the template's own literals, or from */
-    size_t n_trusted;           /* bos_token / eos_token: sorted, merged. Everything else came */
-};                              /* from the conversation and never becomes control tokens. */
+    size_t n_trusted;           /* bos_token / eos_token, or is a message's role of the fixed set */
+};                              /* (system, user, ..): sorted, merged. Everything else came from */
+                                /* the conversation and never becomes control tokens. */
 void chat_prompt_free(struct chat_prompt *p);
 
 /* Render. `input` is a JSON object; each key is a variable of the template (Jinja: messages,
  * tools, add_generation_prompt, bos_token, eos_token, ...; Go: messages, prompt, system, suffix).
- * The key "$now" ("2026-01-31T12:34:56", optional) is the time for strftime_now. ERR_INPUT: the template raised, or used what is not there,
- * or passed a limit; the text says which and where. `out` must be zeroed by the caller. */
+ * The key "$now" ("2026-01-31T12:34:56", optional) is the time for strftime_now. ERR_INPUT: the
+ * template raised (the text is its own words), or used what is not there, or passed a limit (the
+ * text says which and where). `out` must be zeroed by the caller. */
 int chat_render(const struct chat_template *t, const json_t *input, struct chat_prompt *out,
                 struct err *e);
 #endif

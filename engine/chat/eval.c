@@ -52,7 +52,8 @@ ALONE static struct val eval_call(struct tpl *c, const struct node *n, struct sc
     return tpl_call(c, f, &args);
 }
 
-ALONE struct val tpl_eval_filter(struct tpl *c, const struct node *n, struct val on, struct scope *s)
+ALONE struct val tpl_eval_filter(struct tpl *c, const struct node *n, struct val on,
+                                 struct scope *s)
 {
     struct args args;
     if (n->a)

@@ -7,7 +7,7 @@
 
 #define ALONE __attribute__((noinline))
 
-/* ---- scopes -------------------------------------------------------------------------------------- */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 
 struct scope *tpl_scope(struct tpl *c, struct scope *up)
 {
@@ -90,7 +90,7 @@ void tpl_assign_target(struct tpl *c, struct scope *s, const struct node *target
     }
 }
 
-/* ---- bodies as text -------------------------------------------------------------------------------- */
+/* ---- bodies as text -------------------------------------------------------------------------- */
 
 ALONE static struct str *capture(struct tpl *c, const struct node *body, struct scope *s)
 {
@@ -113,7 +113,7 @@ static void output(struct tpl *c, struct val v)
     tpl_print(c, c->to, v);
 }
 
-/* ---- macros ---------------------------------------------------------------------------------------- */
+/* ---- macros ---------------------------------------------------------------------------------- */
 
 static struct val macro_value(struct tpl *c, const struct node *n, struct scope *s)
 {
@@ -238,7 +238,7 @@ ALONE static void exec_call_block(struct tpl *c, const struct node *n, struct sc
     output(c, tpl_call(c, f, &args));
 }
 
-/* ---- statements ------------------------------------------------------------------------------------ */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 ALONE static void exec_set_block(struct tpl *c, const struct node *n, struct scope *s)
 {

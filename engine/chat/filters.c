@@ -49,7 +49,7 @@ FILTER(f_abs)
     return i < 0 ? tpl_negate(c, tpl_int(i), true) : tpl_int(i);
 }
 
-/* A text that Python's int() or float() takes, without blanks and underscores; false: it has more. */
+/* A text that int() or float() of Python may take, without blanks and underscores. */
 static bool number_chars(struct tpl *c, const struct str *s, char *out, size_t cap)
 {
     s = tpl_trim(c, s, NULL, true, true);

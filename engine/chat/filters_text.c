@@ -10,7 +10,7 @@ FILTER(f_upper) { return TEXT(tpl_case(c, tpl_to_str(c, self), CASE_UPPER)); }
 FILTER(f_lower) { return TEXT(tpl_case(c, tpl_to_str(c, self), CASE_LOWER)); }
 FILTER(f_capitalize) { return TEXT(tpl_case(c, tpl_to_str(c, self), CASE_CAPITAL)); }
 
-/* Jinja's title: words begin at the start and after - blanks ( { [ <, not after ' as in str.title */
+/* Jinja's title: words begin at the start and after - blanks ( { [ <, and not after '. */
 FILTER(f_title)
 {
     struct str *s = tpl_to_str(c, self);
@@ -24,7 +24,10 @@ FILTER(f_title)
         size_t n = i < s->n ? text_decode(s->p + i, s->n - i, &cp, &bad) : 1;
         if (i == s->n || cp == '-' || cp == '(' || cp == '{' || cp == '[' || cp == '<' ||
             uni_is_space(cp)) {
-            tpl_put_str(c, &k, tpl_case(c, tpl_str_part(c, s, from, i), CASE_CAPITAL));
+            size_t head = from; /* the first character is made large, not a title's */
+            head += from < i ? text_decode(s->p + from, i - from, &cp, &bad) : 0;
+            tpl_put_str(c, &k, tpl_case(c, tpl_str_part(c, s, from, head), CASE_UPPER));
+            tpl_put_str(c, &k, tpl_case(c, tpl_str_part(c, s, head, i), CASE_LOWER));
             if (i < s->n)
                 tpl_put_part(c, &k, s, i, i + n);
             from = i + n;
@@ -51,7 +54,7 @@ FILTER(f_replace)
 
 FILTER(f_indent)
 {
-    struct str *s = tpl_to_str(c, self), *by;
+    struct str *s = tpl_need_str(c, self, "the text of indent"), *by;
     bool first = tpl_truth(a[1]), blank = tpl_truth(a[2]);
     if (a[0].type == T_STR) {
         by = a[0].s;
@@ -91,18 +94,18 @@ FILTER(f_center)
 
 FILTER(f_truncate)
 {
-    struct str *s = tpl_to_str(c, self);
     int64_t length = a[0].type == T_ABSENT ? 255 : tpl_need_int(c, a[0], "length");
     struct str *end = a[2].type == T_ABSENT ? tpl_str(c, "...", 3, false) : tpl_to_str(c, a[2]);
     int64_t leeway = a[3].type == T_ABSENT || a[3].type == T_NONE
                          ? 5 : tpl_need_int(c, a[3], "leeway");
-    int64_t n_end = (int64_t)tpl_str_chars(c, end), n = (int64_t)tpl_str_chars(c, s);
+    int64_t n_end = (int64_t)tpl_str_chars(c, end), n = (int64_t)tpl_len(c, self);
     if (length < n_end)
         tpl_fail(c, "expected length >= %lld, got %lld", (long long)n_end, (long long)length);
     if (leeway < 0)
         tpl_fail(c, "expected leeway >= 0");
     if (n <= length || n - length <= leeway)
-        return TEXT(s);
+        return self;
+    struct str *s = tpl_need_str(c, self, "the text of truncate");
     struct str *head = tpl_str_part(c, s, 0, tpl_str_offset(c, s, (size_t)(length - n_end)));
     if (!tpl_truth(a[1])) {
         const char *blank = memrchr(head->p, ' ', head->n);
@@ -166,7 +169,7 @@ static void wrap_line(struct tpl *c, struct sink *k, struct str *line, size_t wi
 
 FILTER(f_wordwrap)
 {
-    struct str *s = tpl_to_str(c, self);
+    struct str *s = tpl_need_str(c, self, "the text of wordwrap");
     int64_t width = a[0].type == T_ABSENT ? 79 : tpl_need_int(c, a[0], "width");
     bool cut = a[1].type == T_ABSENT || tpl_truth(a[1]);
     struct str *nl = a[2].type == T_ABSENT || a[2].type == T_NONE ? tpl_str(c, "\n", 1, false)

@@ -143,7 +143,7 @@ static struct str *cut(struct tpl *c, struct str *s, int precision)
     return tpl_str_part(c, s, 0, tpl_str_offset(c, s, (size_t)precision));
 }
 
-/* ---- percent ------------------------------------------------------------------------------------- */
+/* ---- percent --------------------------------------------------------------------------------- */
 
 struct percent {
     const struct args *args;
@@ -275,7 +275,7 @@ struct str *tpl_format_percent(struct tpl *c, const struct str *fmt, const struc
     return tpl_sink_str(c, &k);
 }
 
-/* ---- braces -------------------------------------------------------------------------------------- */
+/* ---- braces ---------------------------------------------------------------------------------- */
 
 static void read_spec(struct tpl *c, const char *p, const char *end, struct spec *f)
 {

@@ -192,7 +192,7 @@ struct val tpl_tojson(struct tpl *c, struct val self, struct val *a, const struc
     return tpl_str_val(tpl_sink_str(c, &k));
 }
 
-/* ---- jansson to values ------------------------------------------------------------------------------ */
+/* ---- jansson to values ----------------------------------------------------------------------- */
 
 /* `copy`: the tree will be gone before the values. */
 static struct val from_json(struct tpl *c, const json_t *j, bool frozen, bool copy, int level)
@@ -251,7 +251,8 @@ static int values_of(struct tpl *c, const json_t *j, struct val *out)
     return 0;
 }
 
-struct val tpl_from_json_text(struct tpl *c, struct val self, struct val *a, const struct args *raw)
+struct val tpl_from_json_text(struct tpl *c, struct val self, struct val *a,
+                              const struct args *raw)
 {
     struct str *s = tpl_need_str(c, self, "from_json");
     json_error_t je;

@@ -107,6 +107,14 @@ static bool is_digit(char ch)
     return ch >= '0' && ch <= '9';
 }
 
+static int hex(char ch)
+{
+    if (is_digit(ch))
+        return ch - '0';
+    ch |= 32;
+    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
 static bool is_name(char ch)
 {
     return is_digit(ch) || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' ||
@@ -148,8 +156,7 @@ static size_t digits_of_base(const struct lexer *x, size_t at, int base)
 {
     for (; at < x->n; at++) {
         char ch = x->s[at] == '_' && at + 1 < x->n ? x->s[at + 1] : x->s[at];
-        int d = is_digit(ch) ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 87 : 99;
-        if (d >= base)
+        if (hex(ch) < 0 || hex(ch) >= base)
             break;
     }
     return at;
@@ -159,7 +166,9 @@ static size_t number(struct lexer *x, size_t at)
 {
     size_t end;
     char second = at + 1 < x->n ? (char)(x->s[at + 1] | 32) : 0;
-    int base = x->s[at] != '0' ? 10 : second == 'x' ? 16 : second == 'o' ? 8 : second == 'b' ? 2 : 10;
+    int base = second == 'x' ? 16 : second == 'o' ? 8 : second == 'b' ? 2 : 10;
+    if (x->s[at] != '0')
+        base = 10;
     if (base != 10 && (end = digits_of_base(x, at + 2, base)) > at + 2) {
         char *text = plain(x, at + 2, end);
         errno = 0;
@@ -195,11 +204,6 @@ static size_t number(struct lexer *x, size_t at)
     if (t->v.type == T_BIG)
         tpl_hash(x->c, t->v);
     return end;
-}
-
-static int hex(char ch)
-{
-    return is_digit(ch) ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
 }
 
 /* An escape at s[at] == '\\'; the place behind it. */
@@ -357,7 +361,7 @@ static size_t tag(struct lexer *x, size_t at, const char *close, enum token_type
     return at;
 }
 
-/* ---- outside ----------------------------------------------------------------------------------- */
+/* ---- outside --------------------------------------------------------------------------------- */
 
 /* Is there `{%` sign? word sign? `%}` at `at`? Gives its end, the signs. 0: no. */
 static size_t bare_tag(const struct lexer *x, size_t at, const char *word, char *sign, char *last)

@@ -77,7 +77,8 @@ static struct val loop_cycle(struct tpl *c, struct val self, struct val *a, cons
     return raw->pos[self.lp->index0 % raw->n_pos];
 }
 
-static struct val loop_changed(struct tpl *c, struct val self, struct val *a, const struct args *raw)
+static struct val loop_changed(struct tpl *c, struct val self, struct val *a,
+                               const struct args *raw)
 {
     struct loop *lp = self.lp;
     struct list *now = tpl_list(c, L_TUPLE, raw->n_pos);
@@ -141,6 +142,7 @@ static void run(struct tpl *c, const struct node *n, struct val over, struct sco
     lp->src = tpl_items(c, over);
     lp->depth0 = depth0;
     size_t turns = 0;
+    bool ended = false;
     for (; fetch(c, lp, &v); turns++) {
         if (turns >= TPL_MAX_ITEMS)
             tpl_fail(c, "a loop of more than %d turns", TPL_MAX_ITEMS);
@@ -155,12 +157,13 @@ static void run(struct tpl *c, const struct node *n, struct val over, struct sco
         s->n = 0;
         tpl_assign(c, s, c->t->sym_loop, (struct val){.type = T_LOOP, .lp = lp});
         tpl_assign_target(c, s, n->a, v);
-        if (tpl_exec(c, n->kids[0], s) == FLOW_BREAK) {
-            turns++;
+        enum flow f = tpl_exec(c, n->kids[0], s);
+        ended |= f == FLOW_ON;
+        if (f == FLOW_BREAK)
             break;
-        }
     }
-    if (!turns && n->kids[1])
+    /* As in Jinja, `else` is for a loop of which no turn came to its end. */
+    if (!ended && n->kids[1])
         tpl_exec_all(c, n->kids[1], tpl_scope(c, outer));
 }
 

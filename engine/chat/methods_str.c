@@ -18,10 +18,18 @@ static const struct str *maybe_str(struct tpl *c, struct val v, const char *what
 }
 
 METHOD(m_strip) { return TEXT(tpl_trim(c, self.s, maybe_str(c, a[0], "strip arg"), true, true)); }
-METHOD(m_lstrip) { return TEXT(tpl_trim(c, self.s, maybe_str(c, a[0], "lstrip arg"), true, false)); }
-METHOD(m_rstrip) { return TEXT(tpl_trim(c, self.s, maybe_str(c, a[0], "rstrip arg"), false, true)); }
+METHOD(m_lstrip)
+{
+    return TEXT(tpl_trim(c, self.s, maybe_str(c, a[0], "lstrip arg"), true, false));
+}
 
-/* ---- splitting -------------------------------------------------------------------------------- */
+METHOD(m_rstrip)
+{
+    return TEXT(tpl_trim(c, self.s, maybe_str(c, a[0], "rstrip arg"), false, true));
+}
+
+
+/* ---- splitting ------------------------------------------------------------------------------- */
 
 static void add_part(struct tpl *c, struct list *l, const struct str *s, size_t from, size_t to)
 {
@@ -49,8 +57,7 @@ static struct val split_space(struct tpl *c, const struct str *s, int64_t max)
     size_t i = after_run(s, 0, true);
     while (i < s->n) {
         if (max == 0) {
-            const struct str *rest = tpl_str_part(c, s, i, s->n);
-            tpl_list_add(c, l, TEXT(tpl_trim(c, rest, NULL, false, true)));
+            add_part(c, l, s, i, s->n); /* with the white space at its end */
             break;
         }
         size_t end = after_run(s, i, false);
@@ -79,8 +86,7 @@ static struct val rsplit_space(struct tpl *c, const struct str *s, int64_t max)
     struct list *l = tpl_list(c, L_LIST, 0);
     size_t keep = all.l->n - (size_t)max;
     const char *end = all.l->v[keep - 1].s->p + all.l->v[keep - 1].s->n;
-    size_t from = after_run(s, 0, true);
-    add_part(c, l, s, from, (size_t)(end - s->p));
+    add_part(c, l, s, 0, (size_t)(end - s->p));
     for (size_t i = keep; i < all.l->n; i++)
         tpl_list_add(c, l, all.l->v[i]);
     return tpl_list_val(l);
@@ -175,7 +181,7 @@ METHOD(m_rpartition)
     return three(c, self.s, find_last(self.s, self.s->n, sep), sep->n, true);
 }
 
-/* ---- searching ---------------------------------------------------------------------------------- */
+/* ---- searching ------------------------------------------------------------------------------- */
 
 /* The bytes of self between the optional start and end of find, count, startswith. */
 static struct str *window(struct tpl *c, struct str *s, struct val from, struct val to,
@@ -267,7 +273,7 @@ static struct val at_end(struct tpl *c, struct val self, struct val *a, bool las
 METHOD(m_startswith) { return at_end(c, self, a, false); }
 METHOD(m_endswith) { return at_end(c, self, a, true); }
 
-/* ---- making other texts ---------------------------------------------------------------------------- */
+/* ---- making other texts ---------------------------------------------------------------------- */
 
 METHOD(m_replace)
 {
@@ -365,7 +371,7 @@ METHOD(m_expandtabs)
     return TEXT(tpl_sink_str(c, &k));
 }
 
-/* ---- questions ----------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 static struct val all_of(struct tpl *c, const struct str *s, unsigned bits)
 {

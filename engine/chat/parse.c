@@ -3,7 +3,7 @@
 #include <string.h>
 #include "engine/chat/syntax.h"
 
-/* ---- helpers ------------------------------------------------------------------------------------ */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 void tpl_syntax(struct parser *p, const char *fmt, ...)
 {
@@ -143,7 +143,7 @@ uint32_t tpl_symbol(struct tpl *c, struct symbols *s, const char *p, size_t n, b
     return s->n - 1;
 }
 
-/* ---- statements ---------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 /* What may close a body: words separated by spaces, and the block that waits for them. */
 struct closer {

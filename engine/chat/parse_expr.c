@@ -419,7 +419,7 @@ static struct node *parse_unary(struct parser *p, bool with_filter)
     return n;
 }
 
-/* ---- operators -------------------------------------------------------------------------------- */
+/* ---- operators ------------------------------------------------------------------------------- */
 
 static struct node *parse_pow(struct parser *p)
 {

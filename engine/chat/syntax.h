@@ -86,7 +86,7 @@ struct jinja *tpl_parse(struct tpl *c, const char *source, size_t n);
 uint32_t tpl_symbol(struct tpl *c, struct symbols *s, const char *p, size_t n, bool add);
 #define NO_SYMBOL UINT32_MAX
 
-/* ---- between parse.c and parse_expr.c ---------------------------------------------------- */
+/* ---- between parse.c and parse_expr.c -------------------------------------------------------- */
 
 struct parser {
     struct tpl *c;

@@ -3,8 +3,8 @@
  *
  * Choices. Everything a parse or a render makes lives in the pools of one `struct tpl` and dies
  * with it, so nothing on the way owns memory and an error can leave by one longjmp (tpl_fail):
- * no call in this room needs a check, and none can be forgotten. The setjmp are in chat.c, and one in json.c round a tree of
- * jansson.
+ * no call in this room needs a check, and none can be forgotten. The setjmp are in chat.c, and
+ * one in json.c round a tree of jansson.
  * A parsed template is read-only: strings in it have their length and hash counted beforehand. */
 #ifndef CHASKI_CHAT_TEMPLATE_H
 #define CHASKI_CHAT_TEMPLATE_H
@@ -26,7 +26,7 @@
 #define TPL_MAX_MACROS 200
 #define TPL_MAX_VALUE_DEPTH 200  /* lists in lists, for printing and comparing */
 
-/* ---- memory (mem.c) ------------------------------------------------------------------ */
+/* ---- memory (mem.c) -------------------------------------------------------------------------- */
 
 struct pool_block;
 struct pool {
@@ -34,7 +34,7 @@ struct pool {
     char *cur, *end;
 };
 
-/* ---- values -------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 enum tpl_type {
     T_ABSENT, /* an argument that was not given; never a value of the language */
@@ -155,7 +155,7 @@ struct cycler {
     bool used;
 };
 
-/* ---- text being built ------------------------------------------------------------------ */
+/* ---- text being built ------------------------------------------------------------------------ */
 
 struct sink {
     char *p;
@@ -164,7 +164,7 @@ struct sink {
     size_t n_sp, cap_sp;
 };
 
-/* ---- one parse or one render -------------------------------------------------------------- */
+/* ---- one parse or one render ----------------------------------------------------------------- */
 
 struct slot {
     uint32_t sym;
@@ -300,7 +300,8 @@ size_t tpl_float_text(double f, char out[40]);
 
 /* json.c */
 struct val tpl_tojson(struct tpl *c, struct val self, struct val *a, const struct args *raw);
-struct val tpl_from_json_text(struct tpl *c, struct val self, struct val *a, const struct args *raw);
+struct val tpl_from_json_text(struct tpl *c, struct val self, struct val *a,
+                              const struct args *raw);
 struct val tpl_from_jansson(struct tpl *c, const void *json, bool frozen);
 
 /* format.c */

@@ -120,7 +120,7 @@ struct str *tpl_str_part(struct tpl *c, const struct str *s, size_t from, size_t
     return r;
 }
 
-/* ---- building ---------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 struct sink *tpl_sink(struct tpl *c, struct sink *k)
 {
@@ -261,7 +261,7 @@ struct str *tpl_str_join2(struct tpl *c, const struct str *a, const struct str *
     return s;
 }
 
-/* ---- what many callers share -------------------------------------------------------------- */
+/* ---- what many callers share ----------------------------------------------------------------- */
 
 size_t tpl_find(const struct str *s, size_t from, const char *p, size_t n)
 {

@@ -23,7 +23,7 @@ struct val tpl_float(double f)
     return (struct val){.type = T_FLOAT, .f = f};
 }
 
-/* ---- undefined ------------------------------------------------------------------------------ */
+/* ---- undefined ------------------------------------------------------------------------------- */
 
 struct val tpl_undef(void)
 {
@@ -65,7 +65,7 @@ void tpl_undef_fail(struct tpl *c, struct val v)
     tpl_fail(c, "%s has no element %.*s", tpl_type_name_of(c, u->obj), n, name->p);
 }
 
-/* ---- lists ---------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 struct list *tpl_list(struct tpl *c, enum list_kind kind, size_t cap)
 {
@@ -105,7 +105,7 @@ struct val tpl_pair(struct tpl *c, struct val a, struct val b)
     return tpl_list_val(l);
 }
 
-/* ---- dicts ---------------------------------------------------------------------------------- */
+/* ---- dicts ----------------------------------------------------------------------------------- */
 
 struct dict *tpl_dict(struct tpl *c)
 {
@@ -217,7 +217,7 @@ bool tpl_dict_drop(struct tpl *c, struct dict *d, struct val key)
     return true;
 }
 
-/* ---- what a value is -------------------------------------------------------------------------- */
+/* ---- what a value is ------------------------------------------------------------------------- */
 
 bool tpl_truth(struct val v)
 {
@@ -310,7 +310,9 @@ static struct list *chars_of(struct tpl *c, struct str *s)
         size_t k = i + 1;
         while (k < s->n && ((unsigned char)s->p[k] & 0xc0) == 0x80)
             k++;
-        tpl_list_add(c, l, tpl_str_val(tpl_str_part(c, s, i, k)));
+        struct str *one = tpl_str_part(c, s, i, k);
+        one->safe = false; /* Python's Markup yields plain characters */
+        tpl_list_add(c, l, tpl_str_val(one));
         i = k;
     }
     return l;
@@ -325,7 +327,7 @@ struct list *tpl_items(struct tpl *c, struct val v)
             return v.l;
         l = tpl_list(c, L_LIST, 0);
         l->n = l->cap = v.l->n - v.l->taken;
-        l->v = v.l->v + v.l->taken;
+        l->v = l->n ? v.l->v + v.l->taken : NULL;
         v.l->taken = v.l->n;
         return l;
     case T_STR: return chars_of(c, v.s);
