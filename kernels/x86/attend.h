@@ -10,9 +10,9 @@
 #define CHASKI_KERNELS_X86_ATTEND_H
 
 #include "kernels/kernels.h"
-#include "kernels/x86/vmath.h"
+#include "kernels/x86/softmax.h"
 
-enum { TILE_Q = 6, PAGE_V = KV_PAGE / W };
+enum { TILE_Q = 6 };
 
 /* Vectors of keys or dimensions at once: enough chains to hide the FMA, within the registers. */
 AI int wide(const int Q)
@@ -82,58 +82,6 @@ AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k)
             for (int v = 0; v < n; v++)
                 v_st(j->p[i] + (v0 + v) * W, acc[i][v]);
     }
-}
-
-/* Dots to scores, the new maximum, exponentials, their sum. */
-static void softmax(struct job *j, int i)
-{
-    const struct attend *t = j->t;
-    const vf scale = v_set(t->scale), cap = v_set(t->softcap), none = v_set(-INFINITY);
-    float *p = j->p[i], *m = &j->state[i][0], *l = &j->state[i][1], sums[16];
-    vf s[PAGE_V], top = none;
-
-    for (int v = 0; v < PAGE_V; v++) {
-        s[v] = v_mul(v_ld(p + v * W), scale);
-        if (t->softcap != 0.0f)
-            s[v] = v_mul(cap, v_tanh(v_div(s[v], cap)));
-        s[v] = v_sel(v_range(j->first[i] - v * W, j->last[i] + 1 - v * W), s[v], none);
-        top = v_max(s[v], top); /* NaN does not count */
-        v_st(p + v * W, s[v]);
-    }
-    float best[W], max;
-    v_st(best, top);
-    max = best[0];
-    for (int k = 1; k < W; k++)
-        max = best[k] > max ? best[k] : max;
-    if (max == 0.0f) { /* of -0 and +0 the first one counts */
-        for (int k = j->first[i]; k <= j->last[i]; k++) {
-            if (p[k] == 0.0f) {
-                max = p[k];
-                break;
-            }
-        }
-    }
-    j->c[i] = 1.0f;
-    if (max > *m) {
-        float c[W];
-        v_st(c, v_exp(v_set(*m - max)));
-        j->c[i] = c[0];
-        *l = *l * c[0];
-        *m = max;
-    }
-    const vf mv = v_set(*m);
-    vf sum[16 / W];
-    for (int v = 0; v < 16 / W; v++)
-        sum[v] = v_zero();
-    for (int v = 0; v < PAGE_V; v++) {
-        const vm seen = v_range(j->first[i] - v * W, j->last[i] + 1 - v * W);
-        const vf e = v_sel(seen, v_exp(v_sub(s[v], mv)), v_zero());
-        v_st(p + v * W, e);
-        sum[v % (16 / W)] = v_add(sum[v % (16 / W)], e);
-    }
-    for (int v = 0; v < 16 / W; v++)
-        v_st(sums + v * W, sum[v]);
-    *l = *l + v_tree16(sums);
 }
 
 /* o[i] = o[i] * c[i], then fma over positions a..b of V, for queries i0..i0+Q-1 and the n vectors
@@ -249,8 +197,8 @@ static void one_page(struct job *j, int n, const uint8_t *page)
     int a = 0, b = KV_PAGE - 1; /* what all see */
 
     dots_of[t->kv == KV_F32][n](j, page + t->k_off);
+    softmax(t, n, j->p, j->first, j->last, j->state, j->c);
     for (int i = 0; i < n; i++) {
-        softmax(j, i);
         a = j->first[i] > a ? j->first[i] : a;
         b = j->last[i] < b ? j->last[i] : b;
     }
@@ -271,6 +219,18 @@ static void one_page(struct job *j, int n, const uint8_t *page)
             values_q[1](j, i, val, b + 1, j->last[i], same);
 }
 
+/* Queries of the next tile when `left` are left. With 16 lanes tiles are of like size: 4 and 3
+ * queries share more loads than 6 and 1. With 8 lanes 4 are the weakest size (8 chains only just
+ * hide the FMA), so tiles are full while there are enough. */
+static int tile_size(int left)
+{
+    if (W == 16) {
+        const int tiles = (left + TILE_Q - 1) / TILE_Q;
+        return (left + tiles - 1) / tiles;
+    }
+    return left < TILE_Q ? left : TILE_Q;
+}
+
 static void attend_span(const struct attend *t, int32_t span, float *state)
 {
     const size_t floats = attend_state_floats(t->d_v);
@@ -278,8 +238,8 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
     struct job j;
 
     j.t = t;
-    for (int q0 = 0; q0 < t->n_q; q0 += TILE_Q, state += TILE_Q * floats) {
-        const int n = t->n_q - q0 < TILE_Q ? t->n_q - q0 : TILE_Q;
+    for (int q0 = 0, n; q0 < t->n_q; q0 += n, state += (size_t)n * floats) {
+        n = tile_size(t->n_q - q0);
         int64_t from[TILE_Q], to[TILE_Q];
         memset(state, 0, (size_t)n * floats * sizeof *state);
         int64_t page = start + ATTEND_SPAN, end = -1;

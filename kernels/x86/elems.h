@@ -9,7 +9,6 @@
 static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
 {
     vf p[16 / W];
-    float sums[16];
     for (int v = 0; v < 16 / W; v++)
         p[v] = v_zero();
     int i = 0;
@@ -20,9 +19,7 @@ static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
         const vf a = v_ld_n(x + i, n - i < W ? n - i : W); /* zeros change no sum */
         p[v] = v_fma(a, a, p[v]);
     }
-    for (int v = 0; v < 16 / W; v++)
-        v_st(sums + v * W, p[v]);
-    const float mean = v_tree16(sums) / (float)n;
+    const float mean = v_sum16(p) / (float)n;
     const vf r = v_set(1.0f / sqrtf(mean + eps));
     if (w)
         FOR_LANES(j, n, v_st(y + j, v_mul(v_mul(v_ld(x + j), r), v_ld(w + j))),

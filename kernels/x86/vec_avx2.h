@@ -56,6 +56,22 @@ AI void v_st_n(float *p, vf v, int n)
     _mm256_maskstore_ps(p, _mm256_castps_si256(v_range(0, n)), v);
 }
 
+/* The largest lane; none is NaN. */
+AI float v_hmax(vf v)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
+}
+/* The canonical tree over 16 partial sums: 8+8, 4+4, 2+2, 1+1. */
+AI float v_sum16(const vf p[16 / W])
+{
+    const __m256 a = _mm256_add_ps(p[0], p[1]);
+    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_shuffle_ps(c, c, 1)));
+}
+
 /* y * 2^n for y near 1, where n stands in the low bits of t (adding to the exponent field). */
 AI vf v_scale2(vf y, vf t)
 {

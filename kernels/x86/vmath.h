@@ -78,27 +78,6 @@ AI vf v_tanh(vf x)
     return y;
 }
 
-/* The largest lane; none is NaN. */
-AI float v_hmax(vf v)
-{
-    float all[W];
-    v_st(all, v);
-    __m128 m = _mm_max_ps(_mm_loadu_ps(all), _mm_loadu_ps(all + 4));
-    for (int i = 8; i < W; i += 4)
-        m = _mm_max_ps(m, _mm_loadu_ps(all + i));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
-}
-
-/* The canonical tree over 16 partial sums. */
-AI float v_tree16(const float p[16])
-{
-    const __m128 a = _mm_add_ps(_mm_loadu_ps(p), _mm_loadu_ps(p + 8));
-    const __m128 b = _mm_add_ps(_mm_loadu_ps(p + 4), _mm_loadu_ps(p + 12));
-    const __m128 c = _mm_add_ps(a, b), d = _mm_add_ps(c, _mm_movehl_ps(c, c));
-    return _mm_cvtss_f32(_mm_add_ss(d, _mm_shuffle_ps(d, d, 1)));
-}
-
 /* `whole` for W lanes at a time from i = 0 up to n, then `rest` with `left` < W lanes. */
 #define FOR_LANES(i, n, whole, rest)                                                            \
     do {                                                                                        \
