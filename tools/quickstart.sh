@@ -202,10 +202,8 @@ create_model
 ask "${1:-Why is the sky blue?}"
 say ""
 say "Next:"
-if [ -n "$server" ]; then
-  say "  $chaski serve &"
-else
-  say "  $chaski list"
-fi
-say "  $chaski run smollm2 \"Write a haiku about the sea.\""
-say "  $chaski run smollm2                       # a conversation; /bye ends it"
+where=""
+[ "$host:$port" = 127.0.0.1:11434 ] || where="OLLAMA_HOST=$host:$port "
+if [ -n "$server" ]; then say "  $where$chaski serve &"; else say "  $where$chaski list"; fi
+say "  $where$chaski run smollm2 \"Write a haiku about the sea.\""
+say "  $where$chaski run smollm2    # a conversation; /bye ends it"
