@@ -100,13 +100,16 @@ step_packages() {
 
 # ---- builds -------------------------------------------------------------------------------------
 
-# setup FOLDER OPTION..: configure once; meson notices changed files by itself
+# setup FOLDER OPTION..: configure if the options are not those of the last time
 setup() {
-  local folder=$1
+  local folder=$1 again=()
   shift
-  if [ ! -f "$folder/build.ninja" ]; then
-    quietly "setup-$(basename "$folder")" meson setup "$folder" "$@"
+  if [ -f "$folder/build.ninja" ] && [ "$(cat "$folder/run-options" 2>/dev/null)" = "$*" ]; then
+    return 0
   fi
+  [ ! -f "$folder/build.ninja" ] || again=(--reconfigure)
+  quietly "setup-$(basename "$folder")" meson setup ${again[@]+"${again[@]}"} "$folder" "$@" &&
+    echo "$*" >"$folder/run-options"
 }
 
 build_and_test() {
@@ -130,7 +133,7 @@ step_house() {
 
 step_release() {
   title "release build, C tests"
-  build_and_test build release --buildtype=release -Dwerror=true
+  build_and_test build release --buildtype=release -Dwerror=true -Dtests=true
 }
 
 step_asan() {
@@ -184,6 +187,7 @@ step_fuzz() {
     return
   fi
   local folder=build/fuzz targets=() t
+  [ -f $folder/build.ninja ] || rm -rf $folder
   CC=clang setup $folder -Dfuzz=true --buildtype=debugoptimized || { fail "fuzz: setup"; return; }
   for t in $(ninja -C $folder -t targets all | sed -n 's,^\(tests/fuzz/fuzz_[a-z0-9_]*\): .*,\1,p'); do
     targets+=("$t")
