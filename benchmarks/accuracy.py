@@ -27,12 +27,15 @@ import numpy as np
 import llama_cpp as L
 path, ids, out = sys.argv[1:4]
 ids = np.fromfile(ids, "<i4").tolist()
-L.llama_log_set(L.llama_log_callback(lambda *a: None), ctypes.c_void_p())
+quiet = L.llama_log_callback(lambda *a: None)  # kept: the library holds only its address
+L.llama_log_set(quiet, ctypes.c_void_p())
 L.llama_backend_init()
 model = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
 cp = L.llama_context_default_params()
 cp.n_ctx, cp.n_batch, cp.n_ubatch, cp.flash_attn_type = len(ids) + 32, len(ids), 512, 0
 cp.n_threads = cp.n_threads_batch = 2
+if hasattr(cp, "n_outputs_max"):
+    cp.n_outputs_max = len(ids)
 ctx = L.llama_init_from_model(model, cp)
 n_vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(model))
 b = L.llama_batch_init(len(ids), 0, 1)

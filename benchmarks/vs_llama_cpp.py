@@ -30,7 +30,8 @@ RUNNER = r"""
 import ctypes, json, sys, time
 import llama_cpp as L
 path, threads, p, n, flash = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
-L.llama_log_set(L.llama_log_callback(lambda *a: None), ctypes.c_void_p())
+quiet = L.llama_log_callback(lambda *a: None)  # kept: the library holds only its address
+L.llama_log_set(quiet, ctypes.c_void_p())
 L.llama_backend_init()
 mp = L.llama_model_default_params()
 model = L.llama_model_load_from_file(path.encode(), mp)
