@@ -22,8 +22,9 @@ enum a32_field {
     A32_S16 = 11,  /* AVX2: -16 * pair sums; VNNI: int32 -16 asum */
     A32_H0 = 12,   /* AVX2: -32 * pair sums of steps 0..3; VNNI: int32 -32 asum of them */
     A32_H1 = 13,   /* the same of steps 4..7 */
-    A32_P16 = 14,  /* int32 16 asum */
-    A32_S128 = 15, /* int32 -128 asum */
+    A32_P16 = 14,  /* AVX2: int32 16 asum */
+    A32_S128 = 14, /* VNNI: int32 -128 asum */
+    A32_UNUSED = 15,
     A32_FIELDS = 16
 };
 
