@@ -188,7 +188,7 @@ static void bind_defaults(struct tpl *c, const struct node *n, struct scope *s)
         }
         struct undef *u = tpl_alloc(c, sizeof *u);
         u->name = n->kids[i]->v;
-        u->hint = "a parameter of a macro was not provided";
+        u->hint = "parameter";
         tpl_assign(c, s, n->kids[i]->sym, (struct val){.type = T_UNDEF, .u = u});
     }
     if ((n->op & 4) && !has_own(s, c->t->sym_caller))

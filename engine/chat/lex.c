@@ -401,6 +401,8 @@ static size_t comment(struct lexer *x, size_t at)
             char sign = i > at && (x->s[i - 1] == '-' || x->s[i - 1] == '+') ? x->s[i - 1] : 0;
             return after_close(x, i + 2, sign, true);
         }
+    if (at >= x->n) /* nothing at all behind it: Jinja lets that pass */
+        return at;
     locate(x, at);
     tpl_fail(x->c, "Missing end of comment tag");
 }

@@ -256,9 +256,12 @@ static struct val at_end(struct tpl *c, struct val self, struct val *a, bool las
     size_t first;
     const struct str *s = window(c, self.s, a[1], a[2], &first);
     if (a[0].type == T_LIST && a[0].l->kind == L_TUPLE) {
-        for (size_t i = 0; i < a[0].l->n; i++)
-            if (s && has_end(s, tpl_need_str(c, a[0].l->v[i], "each item of the tuple"), last))
+        for (size_t i = 0; i < a[0].l->n; i++) {
+            const struct str *x = tpl_need_str(c, a[0].l->v[i], "each item of the tuple");
+            tpl_charge(c, 1 + x->n / 256);
+            if (s && has_end(s, x, last))
                 return tpl_bool(true);
+        }
         return tpl_bool(false);
     }
     if (a[0].type != T_STR) {
@@ -337,12 +340,14 @@ METHOD(m_center) { return pad(c, self, a, 0); }
 METHOD(m_removeprefix)
 {
     const struct str *x = tpl_need_str(c, a[0], "removeprefix() argument"), *s = self.s;
+    tpl_charge_bytes(c, x->n);
     return TEXT(tpl_str_part(c, s, has_end(s, x, false) ? x->n : 0, s->n));
 }
 
 METHOD(m_removesuffix)
 {
     const struct str *x = tpl_need_str(c, a[0], "removesuffix() argument"), *s = self.s;
+    tpl_charge_bytes(c, x->n);
     return TEXT(tpl_str_part(c, s, 0, has_end(s, x, true) ? s->n - x->n : s->n));
 }
 
@@ -405,6 +410,7 @@ METHOD(m_istitle)
 }
 METHOD(m_isascii)
 {
+    tpl_charge_bytes(c, self.s->n);
     for (size_t i = 0; i < self.s->n; i++)
         if ((unsigned char)self.s->p[i] >= 0x80)
             return tpl_bool(false);

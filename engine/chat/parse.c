@@ -119,6 +119,7 @@ uint32_t tpl_symbol(struct tpl *c, struct symbols *s, const char *p, size_t n, b
             const struct str *name = s->names[s->index[i] - 1];
             if (name->n == n && memcmp(name->p, p, n) == 0)
                 return s->index[i] - 1;
+            tpl_charge(c, 1);
         }
     if (!add)
         return NO_SYMBOL;
@@ -252,7 +253,7 @@ static void parse_signature(struct parser *p, struct node *n)
             tpl_expect(p, K_COMMA);
         struct node *name = tpl_node(p, N_NAME);
         struct token *t = tpl_expect(p, K_NAME);
-        name->v = tpl_str_val(tpl_str(p->c, t->p, t->n, true));
+        name->v = tpl_str_val(tpl_name_str(p, t));
         name->sym = tpl_symbol(p->c, &p->j->syms, t->p, t->n, true);
         tpl_add_kid(p, &n->kids, &n->n_kids, name);
         if (n->n_kids > 256)
@@ -285,7 +286,7 @@ static struct node *parse_macro(struct parser *p)
 {
     struct node *n = tpl_node(p, N_MACRO);
     struct token *t = tpl_expect(p, K_NAME);
-    n->v = tpl_str_val(tpl_str(p->c, t->p, t->n, true));
+    n->v = tpl_str_val(tpl_name_str(p, t));
     n->sym = tpl_symbol(p->c, &p->j->syms, t->p, t->n, true);
     parse_signature(p, n);
     parse_macro_body(p, n, "endmacro", "macro");
@@ -295,7 +296,8 @@ static struct node *parse_macro(struct parser *p)
 static struct node *parse_call_block(struct parser *p)
 {
     struct node *n = tpl_node(p, N_CALL_BLOCK), *m = tpl_node(p, N_MACRO);
-    m->v = tpl_str_val(tpl_str(p->c, "caller", 6, true));
+    const struct token caller = {.p = "caller", .n = 6};
+    m->v = tpl_str_val(tpl_name_str(p, &caller));
     if (p->t->type == K_LPAREN)
         parse_signature(p, m);
     n->a = tpl_parse_expr(p, true);

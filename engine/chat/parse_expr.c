@@ -43,7 +43,8 @@ static void name_uses(struct parser *p, const struct token *t)
         *p->macro_uses |= 4;
 }
 
-static struct str *name_str(struct parser *p, const struct token *t)
+/* The token's text as a value: counted and hashed now, since renders only read it. */
+struct str *tpl_name_str(struct parser *p, const struct token *t)
 {
     struct str *s = tpl_str(p->c, t->p, t->n, true);
     tpl_str_chars(p->c, s);
@@ -68,7 +69,7 @@ static struct node *parse_name(struct parser *p)
             return n;
         }
     struct node *n = tpl_node(p, N_NAME);
-    n->v = tpl_str_val(name_str(p, p->t));
+    n->v = tpl_str_val(tpl_name_str(p, p->t));
     n->sym = tpl_symbol(p->c, &p->j->syms, p->t->p, p->t->n, true);
     name_uses(p, p->t);
     p->t++;
@@ -212,7 +213,7 @@ static void parse_args(struct parser *p, struct node *n)
             struct str **names = tpl_alloc(p->c, (n->n_more + 1) * sizeof *names);
             if (n->n_more)
                 memcpy(names, n->names, n->n_more * sizeof *names);
-            names[n->n_more] = name_str(p, p->t);
+            names[n->n_more] = tpl_name_str(p, p->t);
             n->names = names;
             p->t += 2;
             kid = tpl_parse_expr(p, true);
@@ -303,7 +304,7 @@ static struct node *parse_dot(struct parser *p, struct node *on)
     struct node *n;
     if (p->t->type == K_NAME) {
         n = binary(p, N_ATTR, 0, on, NULL);
-        n->v = tpl_str_val(name_str(p, p->t));
+        n->v = tpl_str_val(tpl_name_str(p, p->t));
         n->m = tpl_methods(p->t->p, p->t->n);
     } else if (p->t->type == K_INT) {
         n = binary(p, N_ITEM, 0, on, constant(p, p->t->v));
@@ -331,11 +332,11 @@ static struct node *parse_postfix(struct parser *p, struct node *n)
 /* A filter's or test's name, which may have dots. */
 static struct str *dotted_name(struct parser *p)
 {
-    struct str *s = name_str(p, tpl_expect(p, K_NAME));
+    struct str *s = tpl_name_str(p, tpl_expect(p, K_NAME));
     while (p->t->type == K_DOT) {
         p->t++;
         s = tpl_str_join2(p->c, s, tpl_str(p->c, ".", 1, true));
-        s = tpl_str_join2(p->c, s, name_str(p, tpl_expect(p, K_NAME)));
+        s = tpl_str_join2(p->c, s, tpl_name_str(p, tpl_expect(p, K_NAME)));
     }
     return s;
 }
@@ -561,7 +562,7 @@ struct node *tpl_parse_target(struct parser *p, bool with_namespace, const char 
         struct node *n = tpl_node(p, N_NSREF);
         n->a = parse_name(p);
         p->t++;
-        n->v = tpl_str_val(name_str(p, tpl_expect(p, K_NAME)));
+        n->v = tpl_str_val(tpl_name_str(p, tpl_expect(p, K_NAME)));
         return n;
     }
     return tpl_parse_tuple(p, true, true, end_word, false);

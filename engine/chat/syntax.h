@@ -108,6 +108,7 @@ _Noreturn void tpl_syntax(struct parser *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void tpl_describe(const struct token *t, char out[80]);
 
+struct str *tpl_name_str(struct parser *p, const struct token *t);
 struct node *tpl_parse_expr(struct parser *p, bool with_cond);
 struct node *tpl_parse_tuple(struct parser *p, bool simple, bool with_cond, const char *end_word,
                              bool parens);

@@ -115,7 +115,7 @@ struct range {
 };
 
 struct undef {
-    const char *hint; /* the whole message, or NULL */
+    const char *hint; /* what it is that was not provided, or NULL */
     bool has_obj;
     bool unsafe; /* the sandbox said no */
     struct val obj, name;

@@ -51,10 +51,10 @@ void tpl_undef_fail(struct tpl *c, struct val v)
     const struct undef *u = v.u;
     if (!u)
         tpl_fail(c, "a value is undefined");
-    if (u->hint)
-        tpl_fail(c, "%s", u->hint);
     struct str *name = tpl_to_str(c, u->name);
     int n = (int)(name->n < 200 ? name->n : 200);
+    if (u->hint)
+        tpl_fail(c, "%s '%.*s' was not provided", u->hint, n, name->p);
     if (u->unsafe)
         tpl_fail(c, "access to attribute '%.*s' of '%s' object is unsafe.", n, name->p,
                  tpl_type_name(u->obj));
@@ -119,9 +119,7 @@ struct val tpl_dict_val(struct dict *d)
 
 static bool same_key(struct tpl *c, struct val a, struct val b)
 {
-    if (a.type == T_STR && b.type == T_STR)
-        return tpl_str_same(a.s, b.s);
-    return tpl_equal(c, a, b);
+    return tpl_equal(c, a, b); /* costs steps by the length of a text */
 }
 
 /* The place of the key in d->e, or SIZE_MAX. */
