@@ -188,7 +188,7 @@ static void wrong_kinds_are_errors(void **state)
 static void broken_sources_are_errors(void **state)
 {
     static const char *const broken[] = {
-        "{{", "{%", "{#", "{{ '", "{{ \"\\", "{{ 1 }", "{% if %}", "{% endif %}", "{% for %}",
+        "{{", "{%", "{# c", "{{ '", "{{ \"\\", "{{ 1 }", "{% if %}", "{% endif %}", "{% for %}",
         "{% for x %}", "{% for x in %}", "{% set %}", "{% set x %}", "{% macro %}", "{% macro m %}",
         "{% call 1 %}{% endcall %}", "{% raw %}", "{{ ] }}", "{{ (] }}", "{{ a. }}", "{{ a[ }}",
         "{{ a[1 }}", "{{ a[1:2:3:4] }}", "{{ a[1,2:3] }}", "{{ {1} }}", "{{ {1:} }}", "{{ 1 is }}",
