@@ -81,7 +81,10 @@ static void on_pool_gone(void *p)
         s->sniff_pending = true;
     }
     leave(c);
-    log_line(LOG_INFO, "%s %d %zu bytes %.3f ms", c->who, c->status, c->n_sent,
+    pthread_mutex_lock(&c->lock);
+    const int status = c->status;
+    pthread_mutex_unlock(&c->lock);
+    log_line(LOG_INFO, "%s %d %zu bytes %.3f ms", c->who, status, c->n_sent,
              (double)(time_mono_ns() - c->begun_ns) / 1e6);
     call_unref(c);
 }

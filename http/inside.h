@@ -111,8 +111,8 @@ void conn_shut(struct conn *c);                    /* the socket dies; h2o clean
 struct conn *conn_of(h2o_socket_t *sock);
 
 /* upload.c */
-/* Look at the bytes at the start of a request: 1 = a blob upload, taken over (c->upload is set);
- * 0 = h2o's business; -1 = not enough bytes to tell. */
+/* Look at the bytes at the start of a request: 1 = a blob upload, or a body that is too large by its
+ * length: taken over (c->upload is set); 0 = h2o's business; -1 = not enough bytes to tell. */
 int upload_sniff(struct conn *c);
 void upload_closed(struct conn *c); /* the socket goes away */
 bool upload_is_busy(const struct conn *c);
@@ -194,6 +194,7 @@ struct route {
     bool head;
     bool on_loop;       /* needs no disk: handled at once */
 };
+size_t route_max_body(const struct http_server *s, struct text method, struct text path);
 int on_request(h2o_handler_t *self, h2o_req_t *req);
 /* Percent-decoded path without the query, in `out`; -1 when it does not fit or holds a NUL. */
 int path_decode(const char *p, size_t n, char *out, size_t cap);

@@ -77,6 +77,9 @@ void print_real(struct buf *out, double v)
         }
     if (size < 1e-6 || size >= 1e21) {
         snprintf(digits, sizeof digits, "%.*e", n - 1, v);
+        char *zero = strstr(digits, "e-0"); /* 1e-7, as the reference writes it */
+        if (zero)
+            memmove(zero + 2, zero + 3, strlen(zero + 3) + 1);
         buf_puts(out, digits);
         return;
     }

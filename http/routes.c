@@ -149,11 +149,33 @@ static const char *methods_of(const char *path)
     return del ? "DELETE" : NULL;
 }
 
+static const struct route *find_route(const char *method, const char *path, const char **tail)
+{
+    for (int i = 0; i < N_ROUTES; i++)
+        if (path_matches(&routes[i], path, tail) && method_is(&routes[i], method))
+            return &routes[i];
+    return NULL;
+}
+
+static size_t limit_of(const struct http_server *s, const struct route *r)
+{
+    return r && r->max_body ? r->max_body : s->cfg.max_body_bytes;
+}
+
+size_t route_max_body(const struct http_server *s, struct text method, struct text path)
+{
+    char m[16], p[1024];
+    const char *tail;
+    if (method.n >= sizeof m || path_decode(path.p, path.n, p, sizeof p) != 0)
+        return s->cfg.max_body_bytes;
+    memcpy(m, method.p, method.n);
+    m[method.n] = 0;
+    return limit_of(s, find_route(m, p, &tail));
+}
+
 static void start_handler(struct call *c, h2o_req_t *req)
 {
-    const size_t limit =
-        c->route->max_body ? c->route->max_body : c->srv->cfg.max_body_bytes;
-    if (req->entity.len > limit) {
+    if (req->entity.len > limit_of(c->srv, c->route)) {
         call_fail_status(c, 413, "request body too large");
         return;
     }
@@ -216,9 +238,7 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
     const bool fits = path_decode(req->input.path.base, req->input.path.len, path, sizeof path) == 0;
     if (!fits)
         path[0] = 0;
-    for (int i = 0; i < N_ROUTES && !c->route; i++)
-        if (path_matches(&routes[i], path, &tail) && method_is(&routes[i], method))
-            c->route = &routes[i];
+    c->route = find_route(method, path, &tail);
     snprintf(c->who, sizeof c->who, "%s %s", method, c->route ? c->route->path : "(no route)");
     if (access == ACCESS_CORS || access == ACCESS_PREFLIGHT)
         cors_headers(req, access, any, origin);

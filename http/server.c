@@ -135,8 +135,9 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
     s->conf.http1.req_timeout = DAY_MS;
     s->conf.http1.upgrade_to_http2 = 0;
     s->conf.max_request_entity_size = s->cfg.max_body_bytes;
+    /* The name stands in for a missing Host header, which passes (spec/api.md 1.6). */
     h2o_hostconf_t *host =
-        h2o_config_register_host(&s->conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+        h2o_config_register_host(&s->conf, h2o_iovec_init(H2O_STRLIT("localhost")), 65535);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_request;
     s->loop = h2o_evloop_create();

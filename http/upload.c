@@ -7,12 +7,16 @@
 #include "http/inside.h"
 #include "http/head.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum {
     MAX_HEAD = 16 * KIB,
+    READ_ONCE = 256 * KIB,
     FULL = 512 * KIB,             /* a buffer goes to the worker */
     KEEP_DROPPING = MIB,          /* a body that is not wanted is read so far for keep-alive */
     LINGER_BYTES = 256 * MIB,     /* ... or after the answer, before the connection is cut */
@@ -57,7 +61,7 @@ static void upload_free(struct upload *u)
     buf_free(&u->filling);
     buf_free(&u->reply);
     u->srv->n_calls--;
-    log_line(LOG_INFO, "POST /api/blobs/ %d %llu bytes in %.3f ms", u->status,
+    log_line(LOG_INFO, "upload %d %llu bytes in %.3f ms", u->status,
              (unsigned long long)u->n_body, (double)(time_mono_ns() - u->begun_ns) / 1e6);
     free(u);
 }
@@ -87,6 +91,7 @@ static void give_back(struct upload *u, const char *err)
     c->h2o_read = NULL;
     c->begun_ns = 0;
     c->moved_ns = time_mono_ns();
+    h2o_socket_dont_read(sock, 0);
     if (!u->is_busy)
         upload_free(u);
     if (err) {
@@ -127,7 +132,7 @@ static void answer(struct upload *u, int status, const char *error)
         int status;
         const char *reason;
     } reasons[] = {{200, "OK"},        {201, "Created"},   {400, "Bad Request"},
-                   {403, "Forbidden"}, {411, "Length Required"},
+                   {403, "Forbidden"}, {413, "Request Entity Too Large"},
                    {500, "Internal Server Error"}, {503, "Service Unavailable"},
                    {507, "Insufficient Storage"}};
     const char *reason = "";
@@ -140,12 +145,17 @@ static void answer(struct upload *u, int status, const char *error)
         print_json_string(&body, error, strlen(error));
         buf_puts(&body, "}");
     }
+    char date[64] = "";
+    const time_t now = time(NULL);
+    struct tm tm;
+    if (gmtime_r(&now, &tm)) /* never in another language: no program here sets a locale */
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     u->status = status;
     u->is_answered = true;
     buf_printf(&u->reply,
-               "HTTP/1.1 %d %s\r\nServer: chaski/" CHASKI_VERSION
+               "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: chaski/" CHASKI_VERSION
                "\r\nConnection: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
-               status, reason, u->keep_alive ? "keep-alive" : "close", body.n,
+               status, reason, date, u->keep_alive ? "keep-alive" : "close", body.n,
                error ? "Content-Type: " : "", error ? type_json : "", error ? "\r\n" : "");
     if (u->cors[0]) { /* before the empty line */
         u->reply.n -= u->reply.n >= 2 ? 2 : 0;
@@ -348,10 +358,30 @@ static void pump(struct upload *u)
     set_reading(u, !u->complete && !u->c->sock->input->size);
 }
 
+/* h2o reads a socket until it is empty, which with a fast sender is tens of MiB: so it is told not
+ * to, and each turn takes at most READ_ONCE. */
+static const char *read_some(h2o_socket_t *sock)
+{
+    h2o_iovec_t room = h2o_buffer_reserve(&sock->input, READ_ONCE);
+    if (!room.base)
+        return h2o_socket_error_out_of_memory;
+    const ssize_t n = read(h2o_socket_get_fd(sock), room.base,
+                           room.len < READ_ONCE ? room.len : READ_ONCE);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? NULL : h2o_socket_error_io;
+    if (n == 0)
+        return h2o_socket_error_closed;
+    sock->input->size += (size_t)n;
+    sock->bytes_read += (size_t)n;
+    return NULL;
+}
+
 static void on_body(h2o_socket_t *sock, const char *err)
 {
     struct conn *c = conn_of(sock);
     struct upload *u = c->upload;
+    if (!err)
+        err = read_some(sock);
     if (err) {
         give_back(u, err);
         return;
@@ -381,6 +411,7 @@ static struct upload *upload_new(struct conn *c)
     c->upload = u;
     c->srv->n_calls++;
     h2o_socket_read_stop(c->sock);
+    h2o_socket_dont_read(c->sock, 1);
     u->read_stopped = true;
     return u;
 }
@@ -431,12 +462,32 @@ static int begin(struct conn *c, const struct head *h, size_t n_head)
     return 1;
 }
 
+/* h2o would say it in plain text; clients want JSON. Chunked bodies are measured when they are in. */
+static int refuse_large(struct conn *c, const char *p, size_t n)
+{
+    struct head h;
+    bool any;
+    const int used = head_parse(p, n, &h);
+    if (used <= 0 || !h.has_length || h.length <= route_max_body(c->srv, h.method, h.path) ||
+        access_check(c->srv->access, h.method, h.origin, h.host, &any) == ACCESS_DENIED)
+        return 0;
+    struct upload *u = upload_new(c);
+    if (!u)
+        return 0;
+    u->keep_alive = false;
+    if (h.origin.n)
+        put_cors(u, h.origin, any);
+    h2o_buffer_consume(&c->sock->input, (size_t)used);
+    answer(u, 413, "request body too large");
+    return 1;
+}
+
 int upload_sniff(struct conn *c)
 {
     const char *p = c->sock->input->bytes;
     const size_t n = c->sock->input->size, n_prefix = sizeof prefix - 1;
     if (memcmp(p, prefix, n < n_prefix ? n : n_prefix) != 0)
-        return 0;
+        return refuse_large(c, p, n);
     if (n < n_prefix)
         return -1;
     struct head h;

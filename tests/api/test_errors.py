@@ -159,6 +159,20 @@ def test_body_limits(server):
     assert (a.status, a.json()) == (413, {"error": "request body too large"})
 
 
+def test_a_body_that_is_too_large_is_refused_before_it_comes(server):
+    out = server.raw(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\n"
+                     b"Content-Length: 99999999999\r\n\r\n", until=b"}")
+    assert out.startswith(b"HTTP/1.1 413 ") and out.endswith(b'{"error":"request body too large"}')
+    chunk = b"100000\r\n" + b"m" * (1 << 20) + b"\r\n"
+    out = server.raw(b"POST /api/show HTTP/1.1\r\nHost: localhost\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n" + 2 * chunk + b"0\r\n\r\n", until=b"}")
+    assert out.startswith(b"HTTP/1.1 413 ") and out.endswith(b'{"error":"request body too large"}')
+
+
+def test_a_missing_host_passes(server):
+    assert server.raw(b"GET / HTTP/1.0\r\n\r\n").endswith(b"Ollama is running")
+
+
 def test_deep_and_wide_json_is_refused_before_parsing(server):
     a = server.post(G, b'{"model":"m","x":' + b"[" * 200 + b"]" * 200 + b"}")
     assert a.status == 400 and "nested" in a.json()["error"]
