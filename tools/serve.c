@@ -328,7 +328,7 @@ int cmd_serve(int argc, char **argv)
     optind = 1;
     while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         if (c != 'h')
-            return 1;
+            return 2;
         printf("Start the server\n\nUsage:\n  chaski serve\n\nEnvironment Variables:\n");
         for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
             if (variables[i].set)
@@ -337,7 +337,7 @@ int cmd_serve(int argc, char **argv)
     }
     if (optind < argc) {
         fprintf(stderr, "Error: serve takes no arguments\n");
-        return 1;
+        return 2;
     }
     set_host(&s, "");
     s.eng.keep_alive_ns = 300 * INT64_C(1000000000);
