@@ -30,6 +30,29 @@ AI vf kv_ld(const enum kv_type t, const uint8_t *p)
     return t == KV_F16 ? v_ld_f16(p) : v_ld((const float *)(const void *)p);
 }
 
+/* A page ahead of the products their memory is asked for, into L2: 64 elements in each step. Pages
+ * of one head lie far apart, and the CPU's own prefetcher has to learn each anew. Measured
+ * with 90 MB of pages, heads of 64, 3 queries: 8 -> 21 GB/s (AVX2), 17 -> 25 (AVX-512) of the 33
+ * that plain reading gives; into L1 instead, or half a page ahead, is slower. */
+struct ahead {
+    const uint8_t *at;
+    size_t step;
+};
+
+/* `from` NULL: nothing to ask for; `near` is in the cache and stands in. */
+AI struct ahead ahead_of(const enum kv_type t, const uint8_t *from, const uint8_t *near)
+{
+    return (struct ahead){from ? from : near, from ? KV_PAGE * kv_size(t) : 0};
+}
+
+AI void ask(const enum kv_type t, struct ahead *a)
+{
+#pragma GCC unroll 4
+    for (size_t i = 0; i < KV_PAGE * kv_size(t); i += 64)
+        _mm_prefetch((const char *)a->at + i, _MM_HINT_T1);
+    a->at += a->step;
+}
+
 struct job { /* one tile of queries on one page */
     const struct attend *t;
     const float *q[TILE_Q];
@@ -39,8 +62,9 @@ struct job { /* one tile of queries on one page */
     float c[TILE_Q];                  /* what the old sums are scaled with */
 };
 
-/* p[i][64] = q[i] . K, K as [d_k][64]. */
-AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k)
+/* p[i][64] = q[i] . K, K as [d_k][64]. `next`: the next page's K, or NULL. */
+AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k,
+             const uint8_t *next)
 {
     const int n = wide(Q), d_k = j->t->d_k;
     const size_t row = KV_PAGE * kv_size(t);
@@ -56,7 +80,9 @@ AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k)
             for (int v = 0; v < n; v++)
                 acc[i][v] = v_zero();
         }
+        struct ahead ahead = ahead_of(t, v0 == 0 ? next : NULL, k);
         for (int d = 0; d < d_k; d++, kp += row) {
+            ask(t, &ahead);
             vf x[TILE_Q], key[8]; /* the few stay in registers, the many pass through one */
 #pragma GCC unroll 6
             for (int i = 0; i < Q && Q <= n; i++)
@@ -87,7 +113,7 @@ AI void dots(const enum kv_type t, const int Q, struct job *j, const uint8_t *k)
 /* o[i] = o[i] * c[i], then fma over positions a..b of V, for queries i0..i0+Q-1 and the n vectors
  * of dimensions from d0. */
 AI void values_part(const enum kv_type t, const int Q, const int n, struct job *j, int i0,
-                    const uint8_t *val, int a, int b, const float *c, int d0)
+                    const uint8_t *val, int a, int b, const float *c, int d0, const uint8_t *next)
 {
     vf acc[TILE_Q][8];
     const size_t row = (size_t)j->t->d_v * kv_size(t);
@@ -98,7 +124,9 @@ AI void values_part(const enum kv_type t, const int Q, const int n, struct job *
         for (int v = 0; v < n; v++)
             acc[i][v] = v_mul(v_ld(j->state[i0 + i] + 16 + d0 + v * W), v_set(c[i]));
     const float *p = j->p[i0];
+    struct ahead ahead = ahead_of(t, next, val);
     for (int k = a; k <= b; k++, vp += row) {
+        ask(t, &ahead);
         vf w[TILE_Q], x[8];
 #pragma GCC unroll 6
         for (int i = 0; i < Q && Q <= n; i++)
@@ -126,14 +154,16 @@ AI void values_part(const enum kv_type t, const int Q, const int n, struct job *
 }
 
 AI void values(const enum kv_type t, const int Q, struct job *j, int i0, const uint8_t *val, int a,
-               int b, const float *c)
+               int b, const float *c, const uint8_t *next)
 {
     const int d_v = j->t->d_v, n = wide(Q);
-    int d = 0;
-    for (; d + n * W <= d_v; d += n * W)
-        values_part(t, Q, n, j, i0, val, a, b, c, d);
+    int d = 0, left = d_v; /* left: of the next V; the steps of a part ask for 64 * 64 elements */
+    for (; d + n * W <= d_v; d += n * W, left -= KV_PAGE) {
+        values_part(t, Q, n, j, i0, val, a, b, c, d, next);
+        next = next && left > KV_PAGE ? next + (size_t)KV_PAGE * KV_PAGE * kv_size(t) : NULL;
+    }
     for (; d + W <= d_v; d += W)
-        values_part(t, Q, 1, j, i0, val, a, b, c, d);
+        values_part(t, Q, 1, j, i0, val, a, b, c, d, NULL);
     for (; d < d_v; d++) { /* no model has such a head */
         for (int i = 0; i < Q; i++) {
             float *o = j->state[i0 + i] + 16 + d, acc = *o * c[i];
@@ -154,18 +184,19 @@ AI void values(const enum kv_type t, const int Q, struct job *j, int i0, const u
     }
 }
 
-typedef void dots_fn(struct job *j, const uint8_t *k);
-typedef void values_fn(struct job *j, int i0, const uint8_t *val, int a, int b, const float *c);
+typedef void dots_fn(struct job *j, const uint8_t *k, const uint8_t *next);
+typedef void values_fn(struct job *j, int i0, const uint8_t *val, int a, int b, const float *c,
+                       const uint8_t *next);
 
 #define ATTEND_Q(T, Q)                                                                          \
-    static void dots_##T##_##Q(struct job *j, const uint8_t *k)                                 \
+    static void dots_##T##_##Q(struct job *j, const uint8_t *k, const uint8_t *next)            \
     {                                                                                           \
-        dots(KV_##T, Q, j, k);                                                                  \
+        dots(KV_##T, Q, j, k, next);                                                            \
     }                                                                                           \
     static void values_##T##_##Q(struct job *j, int i0, const uint8_t *val, int a, int b,       \
-                                 const float *c)                                                \
+                                 const float *c, const uint8_t *next)                           \
     {                                                                                           \
-        values(KV_##T, Q, j, i0, val, a, b, c);                                                 \
+        values(KV_##T, Q, j, i0, val, a, b, c, next);                                           \
     }
 #define ATTEND_T(T)                                                                             \
     ATTEND_Q(T, 1)                                                                              \
@@ -187,16 +218,17 @@ static values_fn *const values_of[2][TILE_Q + 1] = {
 };
 _Static_assert(KV_F16 == 0 && KV_F32 == 1, "the order of the tables above");
 
-/* n queries of job j, all of which see something of the page. */
-static void one_page(struct job *j, int n, const uint8_t *page)
+/* n queries of job j, all of which see something of the page; `next`: the next page, or NULL. */
+static void one_page(struct job *j, int n, const uint8_t *page, const uint8_t *next)
 {
     static const float same[TILE_Q] = {1, 1, 1, 1, 1, 1};
     const struct attend *t = j->t;
+    const uint8_t *next_k = next ? next + t->k_off : NULL, *next_v = next ? next + t->v_off : NULL;
     const uint8_t *val = page + t->v_off;
     values_fn *const *values_q = values_of[t->kv == KV_F32];
     int a = 0, b = KV_PAGE - 1; /* what all see */
 
-    dots_of[t->kv == KV_F32][n](j, page + t->k_off);
+    dots_of[t->kv == KV_F32][n](j, page + t->k_off, next_k);
     softmax(t, n, j->p, j->first, j->last, j->state, j->c);
     for (int i = 0; i < n; i++) {
         a = j->first[i] > a ? j->first[i] : a;
@@ -204,19 +236,19 @@ static void one_page(struct job *j, int n, const uint8_t *page)
     }
     if (a > b) { /* nothing in common */
         for (int i = 0; i < n; i++)
-            values_q[1](j, i, val, j->first[i], j->last[i], &j->c[i]);
+            values_q[1](j, i, val, j->first[i], j->last[i], &j->c[i], next_v);
         return;
     }
     for (int i = 0; i < n; i++) {
         if (j->first[i] < a) {
-            values_q[1](j, i, val, j->first[i], a - 1, &j->c[i]);
+            values_q[1](j, i, val, j->first[i], a - 1, &j->c[i], NULL);
             j->c[i] = same[i];
         }
     }
-    values_q[n](j, 0, val, a, b, j->c);
+    values_q[n](j, 0, val, a, b, j->c, next_v);
     for (int i = 0; i < n; i++)
         if (j->last[i] > b)
-            values_q[1](j, i, val, b + 1, j->last[i], same);
+            values_q[1](j, i, val, b + 1, j->last[i], same, NULL);
 }
 
 /* Queries of the next tile when `left` are left. With 16 lanes tiles are of like size: 4 and 3
@@ -266,8 +298,9 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
                 j.first[active] = (int)first;
                 j.last[active++] = (int)last;
             }
+            const bool more = (page + 1) * KV_PAGE <= t->pos[t->n_q - 1]; /* or of the next span */
             if (active)
-                one_page(&j, active, t->pages[page]);
+                one_page(&j, active, t->pages[page], more ? t->pages[page + 1] : NULL);
         }
     }
 }
