@@ -312,6 +312,7 @@ step_models() {
     return
   fi
   checked models env CHASKI_CACHE="$cache" python3 tests/run_models.py build/tools/chaski
+  checked golden env CHASKI_CACHE="$cache" python3 tests/run_golden.py build/tools/chaski
 }
 
 # ---- all of it ----------------------------------------------------------------------------------
