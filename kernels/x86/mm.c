@@ -8,12 +8,13 @@ static void store(float *y, size_t ldy, bool add, int n, int rows, float (*acc)[
 {
     for (int c = 0; c < n; c++) {
         float *o = y + (size_t)c * ldy;
-        if (rows == MAT_ROWS && !add) {
-            memcpy(o, acc[c], sizeof acc[c]);
-        } else {
+        if (add)
             for (int r = 0; r < rows; r++)
-                o[r] = add ? o[r] + acc[c][r] : acc[c][r];
-        }
+                acc[c][r] = o[r] + acc[c][r];
+        if (rows == MAT_ROWS)
+            memcpy(o, acc[c], sizeof acc[c]);
+        else
+            memcpy(o, acc[c], (size_t)rows * sizeof *o);
     }
 }
 
@@ -39,23 +40,30 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
         }
         return;
     }
-    const int col_block = MM_COL_BLOCK / cols * cols;
+    /* 192 columns of a whole panel of k; more when k is short. */
+    const int kb = nb < PANEL_BLOCKS ? nb : PANEL_BLOCKS;
+    int col_block = 192 * PANEL_BLOCKS / (kb > 0 ? kb : 1);
+    col_block = (col_block < MM_COL_BLOCK ? col_block : MM_COL_BLOCK) / cols * cols;
     for (int c0 = 0; c0 < n; c0 += col_block) {
         const int c1 = n - c0 < col_block ? n : c0 + col_block;
         for (int32_t g = g0; g < g1; g++) {
             const uint8_t *packed = w->data + (size_t)g * w->group_bytes;
+            float *out = y + (size_t)c0 * ldy + (size_t)g * MAT_ROWS;
             memset(m->acc, 0, (size_t)(c1 - c0 + 1) * sizeof m->acc[0]);
             for (int b = 0; b < nb; b += PANEL_BLOCKS) {
                 const int pb = nb - b < PANEL_BLOCKS ? nb - b : PANEL_BLOCKS;
                 t->unpack(&m->p, packed + (size_t)(b / t->blocks) * t->unit_bytes, pb / t->blocks);
                 for (int c = c0; c < c1; c += cols) {
                     const int width = a32_width(n, cols, c);
+                    /* Each column's 16 rows are a line far from the last: fetched while the last
+                     * tiles run. */
+                    for (int i = 0; i < width && b + pb == nb; i++)
+                        __builtin_prefetch(out + (size_t)(c - c0 + i) * ldy, 1);
                     const int32_t *ca = a32 + a32_offset(nb, c) + (size_t)b * A32_FIELDS * width;
                     t->tile[width / 2](&m->p, pb, ca, m->acc + (c - c0), m->s);
                 }
             }
-            store(y + (size_t)c0 * ldy + (size_t)g * MAT_ROWS, ldy, add, c1 - c0, rows_of(w, g),
-                  m->acc);
+            store(out, ldy, add, c1 - c0, rows_of(w, g), m->acc);
         }
     }
 }

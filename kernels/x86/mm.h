@@ -12,7 +12,7 @@
 enum {
     PANEL_BLOCKS = 64,  /* 2048 values of k */
     MM_COLS_MAX = 12,   /* widest tile */
-    MM_COL_BLOCK = 192, /* columns a panel sweeps: their A32 records stay in L2 */
+    MM_COL_BLOCK = 516, /* columns a panel sweeps at most: their A32 records stay in L2 */
 };
 
 /* One block of 32 in a panel: codes by step, then scales. */
