@@ -35,6 +35,7 @@ def binary():
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fake: needs the fake engine")
+    config.addinivalue_line("markers", "real: needs the real engine")
 
 
 def pytest_collection_modifyitems(items):
@@ -42,6 +43,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if not is_fake and item.get_closest_marker("fake"):
             item.add_marker(pytest.mark.skip(reason="needs the fake engine (CHASKI_FAKE)"))
+        if is_fake and item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.skip(reason="needs the real engine (CHASKI_BIN)"))
 
 
 # ---- a GGUF file, forged ------------------------------------------------------------------
