@@ -122,7 +122,7 @@ done:
     return rc;
 }
 
-/* ---- metadata ------------------------------------------------------------------------------------ */
+/* ---- metadata ------------------------------------------------------------------------------ */
 
 static json_t *text_json(struct text t)
 {
@@ -230,9 +230,9 @@ static json_t *tensors_json(const struct gguf *g)
         json_t *shape = json_array();
         for (uint32_t k = 0; shape && k < t->n_dims; k++)
             json_array_append_new(shape, json_integer((json_int_t)t->dims[k]));
-        json_t *row = json_pack("{s:o, s:s, s:o}", "name",
-                                text_json((struct text){t->name, strlen(t->name)}), "type",
-                                type ? type->name : "unknown", "shape", shape);
+        json_t *row =
+            json_pack("{s:o, s:s, s:o}", "name", text_json((struct text){t->name, strlen(t->name)}),
+                      "type", type ? type->name : "unknown", "shape", shape);
         if (json_array_append_new(list, row)) {
             json_decref(list);
             return NULL;
@@ -248,8 +248,8 @@ json_t *info_metadata(struct store *s, const struct store_model *m, bool verbose
         return NULL;
     json_t *info = model_info_json(g, verbose), *tensors = tensors_json(g);
     gguf_close(g);
-    json_t *out = info && tensors ? json_pack("{s:O, s:O}", "model_info", info, "tensors", tensors)
-                                  : NULL;
+    json_t *out =
+        info && tensors ? json_pack("{s:O, s:O}", "model_info", info, "tensors", tensors) : NULL;
     json_decref(info);
     json_decref(tensors);
     if (!out)

@@ -18,8 +18,9 @@ static int parse_think(struct ask *a, struct err *e)
         return 0;
     }
     if (!json_is_string(v))
-        return err_set(e, ERR_INPUT, "think must be a boolean or string (\"high\", \"medium\", "
-                                     "\"low\", \"max\", true, or false)");
+        return err_set(e, ERR_INPUT,
+                       "think must be a boolean or string (\"high\", \"medium\", "
+                       "\"low\", \"max\", true, or false)");
     const char *s = json_string_value(v);
     if (strcmp(s, "low") != 0 && strcmp(s, "medium") != 0 && strcmp(s, "high") != 0 &&
         strcmp(s, "max") != 0)
@@ -37,8 +38,9 @@ static int parse_format(const struct ask *a, struct err *e)
     if (!v || (json_is_string(v) && !json_string_length(v)))
         return 0;
     if (json_is_object(v) || (json_is_string(v) && strcmp(json_string_value(v), "json") == 0))
-        return err_set(e, ERR_UNSUPPORTED, "structured output (format) is not supported by this "
-                                           "version of chaski yet");
+        return err_set(e, ERR_UNSUPPORTED,
+                       "structured output (format) is not supported by this "
+                       "version of chaski yet");
     struct buf raw = {0}, quoted = {0};
     http_print_json(&raw, v);
     if (raw.n > 200)
@@ -239,7 +241,7 @@ int http_check_body(const char *p, size_t n, bool is_chat, struct err *e)
     return 0;
 }
 
-/* ---- the conversation ------------------------------------------------------------------------------ */
+/* ---- the conversation ---------------------------------------------------------------------- */
 
 static json_t *joined_content(const json_t *v)
 {
@@ -302,8 +304,7 @@ json_t *ask_conversation(const struct ask *a, const struct store_model *m,
     /* The model's SYSTEM comes first of all, unless the client's first message is a system text. */
     const char *system = a->system;
     if (!system && m->system && m->system[0]) {
-        const char *first =
-            json_string_value(field(json_array_get(a->messages, 0), "role"));
+        const char *first = json_string_value(field(json_array_get(a->messages, 0), "role"));
         if (!a->is_chat || !first || strcasecmp(first, "system") != 0)
             system = m->system;
     }
@@ -320,8 +321,8 @@ json_t *ask_conversation(const struct ask *a, const struct store_model *m,
                                   clean_message(json_array_get(a->messages, i), knows_developer)))
             goto fail;
     out = json_pack("{s:O}", "messages", list);
-    if (!out || (a->think == THINK_OFF &&
-                 json_object_set_new(out, "enable_thinking", json_false())))
+    if (!out ||
+        (a->think == THINK_OFF && json_object_set_new(out, "enable_thinking", json_false())))
         goto fail;
     json_decref(list);
     return out;

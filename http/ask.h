@@ -11,10 +11,10 @@ struct ask { /* everything is borrowed from `body`, which it owns */
     bool is_chat;
     const char *model;
     const char *prompt, *suffix, *system, *template_text; /* NULL where not given or empty */
-    const json_t *messages;  /* chat: array or NULL */
-    const json_t *tools;     /* a non-empty array, or NULL */
-    const json_t *options;   /* object or NULL */
-    const json_t *context;   /* non-empty array of integers, or NULL */
+    const json_t *messages;                               /* chat: array or NULL */
+    const json_t *tools;                                  /* a non-empty array, or NULL */
+    const json_t *options;                                /* object or NULL */
+    const json_t *context;                                /* non-empty array of integers, or NULL */
     bool stream, raw, no_truncate, no_shift, wants_images, render_only;
     enum ask_think think;
     bool has_keep_alive;

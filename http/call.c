@@ -22,7 +22,7 @@ static void on_proceed(h2o_generator_t *gen, h2o_req_t *req);
 static void on_stop(h2o_generator_t *gen, h2o_req_t *req);
 static void send_more(struct call *c);
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 void call_ref(struct call *c)
 {
@@ -113,7 +113,7 @@ struct call *call_new(struct http_server *s, h2o_req_t *req)
     return c;
 }
 
-/* ---- the outbox: any thread -------------------------------------------------------------------- */
+/* ---- the outbox: any thread ---------------------------------------------------------------- */
 
 static void post(struct call *c) /* with the lock held */
 {
@@ -296,7 +296,7 @@ void call_set_job(struct call *c, struct eng_job *job)
         eng_job_cancel(job);
 }
 
-/* ---- sending: the loop --------------------------------------------------------------------------- */
+/* ---- sending: the loop --------------------------------------------------------------------- */
 
 static void on_wake(struct message *m)
 {
@@ -330,10 +330,18 @@ static void start(struct call *c, size_t n_whole)
         int status;
         const char *reason;
     } reasons[] = {
-        {201, "Created"},       {204, "No Content"},        {307, "Temporary Redirect"},
-        {400, "Bad Request"},   {401, "Unauthorized"},      {403, "Forbidden"},
-        {404, "Not Found"},     {405, "Method Not Allowed"}, {413, "Request Entity Too Large"},
-        {500, "Internal Server Error"}, {501, "Not Implemented"}, {503, "Service Unavailable"},
+        {201, "Created"},
+        {204, "No Content"},
+        {307, "Temporary Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {413, "Request Entity Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].status == c->status)
@@ -358,8 +366,7 @@ static void start(struct call *c, size_t n_whole)
 static void pause_if_behind(struct call *c)
 {
     pthread_mutex_lock(&c->lock);
-    struct eng_job *job =
-        !c->is_ended && !c->is_held && c->out.n > BEHIND_BYTES ? c->job : NULL;
+    struct eng_job *job = !c->is_ended && !c->is_held && c->out.n > BEHIND_BYTES ? c->job : NULL;
     if (job)
         c->is_held = true;
     pthread_mutex_unlock(&c->lock);

@@ -131,7 +131,8 @@ void conn_accept(struct http_server *s)
             take(s, sock);
             continue;
         }
-        /* The listener stays readable without descriptors: look away for a while (traps.md, 130). */
+        /* The listener stays readable without descriptors: look away for a while (traps.md, 130).
+         */
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             log_line(LOG_WARN, "accept: no descriptors or memory left, waiting");
             h2o_socket_read_stop(s->listener);
@@ -141,7 +142,7 @@ void conn_accept(struct http_server *s)
     }
 }
 
-/* ---- reading before h2o -------------------------------------------------------------------------- */
+/* ---- reading before h2o -------------------------------------------------------------------- */
 
 static void on_sniff(h2o_socket_t *sock, const char *err)
 {
@@ -177,7 +178,7 @@ void conn_sniff_again(struct http_server *s)
     }
 }
 
-/* ---- the sweep ----------------------------------------------------------------------------------- */
+/* ---- the sweep ----------------------------------------------------------------------------- */
 
 static bool peer_left(const struct conn *c)
 {

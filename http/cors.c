@@ -33,10 +33,10 @@ const char access_allow_headers[] =
     "Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access,Api-Key";
 
 static const char *const default_origins[] = {
-    "http://localhost",   "https://localhost",   "http://localhost:*",  "https://localhost:*",
-    "http://127.0.0.1",   "https://127.0.0.1",   "http://127.0.0.1:*",  "https://127.0.0.1:*",
-    "http://0.0.0.0",     "https://0.0.0.0",     "http://0.0.0.0:*",    "https://0.0.0.0:*",
-    "app://*",            "file://*",            "tauri://*",           "vscode-webview://*",
+    "http://localhost", "https://localhost", "http://localhost:*", "https://localhost:*",
+    "http://127.0.0.1", "https://127.0.0.1", "http://127.0.0.1:*", "https://127.0.0.1:*",
+    "http://0.0.0.0",   "https://0.0.0.0",   "http://0.0.0.0:*",   "https://0.0.0.0:*",
+    "app://*",          "file://*",          "tauri://*",          "vscode-webview://*",
     "vscode-file://*",
 };
 
@@ -51,9 +51,12 @@ static void add_origin(struct access_rules *a, const char *p, size_t n)
 
 static void add_listed(struct access_rules *a, const char *p, size_t n)
 {
-    static const char *const schemes[] = {"http://",             "https://",
-                                          "chrome-extension://", "safari-extension://",
-                                          "moz-extension://",    "ms-browser-extension://"};
+    static const char *const schemes[] = {"http://",
+                                          "https://",
+                                          "chrome-extension://",
+                                          "safari-extension://",
+                                          "moz-extension://",
+                                          "ms-browser-extension://"};
     while (n && (*p == ' ' || *p == '"' || *p == '\''))
         p++, n--;
     while (n && (p[n - 1] == ' ' || p[n - 1] == '"' || p[n - 1] == '\''))

@@ -62,7 +62,8 @@ static int read_files(struct making *k, const json_t *files, struct err *e)
     size_t n = 0;
     const char *name;
     json_t *digest;
-    json_object_foreach ((json_t *)(uintptr_t)files, name, digest) {
+    json_object_foreach((json_t *)(uintptr_t)files, name, digest)
+    {
         if (n == MAX_FILES)
             return err_set(e, ERR_LIMIT, "more than %d files", MAX_FILES);
         if (!is_relative(name))
@@ -249,7 +250,7 @@ void on_create(struct call *c)
     free(k);
 }
 
-/* ---- blobs --------------------------------------------------------------------------------------- */
+/* ---- blobs --------------------------------------------------------------------------------- */
 
 void on_blob_head(struct call *c)
 {

@@ -11,8 +11,8 @@
 
 struct gen { /* the call's state */
     struct ask ask;
-    char *model;       /* the name as sent, as JSON text with its quotes */
-    struct buf text;   /* the whole answer when it is not streamed; the engine's thread */
+    char *model;     /* the name as sent, as JSON text with its quotes */
+    struct buf text; /* the whole answer when it is not streamed; the engine's thread */
     int64_t submitted_ns;
     bool is_load;
 };
@@ -32,7 +32,8 @@ static void begin_object(struct buf *b, const struct gen *g, const char *p, size
     char now[TIME_TEXT];
     print_time(time_real_ns(), now);
     buf_printf(b, "{\"model\":%s,\"created_at\":\"%s\",", g->model, now);
-    buf_puts(b, g->ask.is_chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"response\":");
+    buf_puts(b,
+             g->ask.is_chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"response\":");
     print_json_string(b, p, n);
     if (g->ask.is_chat)
         buf_puts(b, "}");
@@ -52,7 +53,7 @@ static void put_bytes(struct call *c, const struct gen *g, struct buf *b, bool i
     buf_free(b);
 }
 
-/* ---- the sink: the engine's thread ------------------------------------------------------------------ */
+/* ---- the sink: the engine's thread --------------------------------------------------------- */
 
 static void on_piece(void *arg, const char *text, size_t n)
 {
@@ -132,7 +133,7 @@ static void on_fail(void *arg, const struct err *e)
     call_unref(c);
 }
 
-/* ---- checks that need the model -------------------------------------------------------------------- */
+/* ---- checks that need the model ------------------------------------------------------------ */
 
 static int check_abilities(struct call *c, const struct ask *a, const struct store_model *m,
                            const struct eng_info *info)
@@ -153,16 +154,18 @@ static int check_abilities(struct call *c, const struct ask *a, const struct sto
         return -1;
     }
     if (a->tools) {
-        call_fail_status(c, 400, info->can_tools ? "%s does not support tools in this version of "
-                                                   "chaski"
-                                                 : "%s does not support tools",
+        call_fail_status(c, 400,
+                         info->can_tools ? "%s does not support tools in this version of "
+                                           "chaski"
+                                         : "%s does not support tools",
                          full);
         return -1;
     }
     if (a->suffix) {
-        call_fail_status(c, 400, info->can_insert ? "%s does not support insert in this version "
-                                                    "of chaski"
-                                                  : "%s does not support insert",
+        call_fail_status(c, 400,
+                         info->can_insert ? "%s does not support insert in this version "
+                                            "of chaski"
+                                          : "%s does not support insert",
                          full);
         return -1;
     }
@@ -190,8 +193,9 @@ static void answer_render(struct call *c, const struct gen *g, const struct eng_
     } else {
         char now[TIME_TEXT];
         print_time(time_real_ns(), now);
-        buf_printf(&b, "{\"model\":%s,\"created_at\":\"%s\",%s,\"done\":false,\"_debug_info\":{"
-                       "\"rendered_template\":",
+        buf_printf(&b,
+                   "{\"model\":%s,\"created_at\":\"%s\",%s,\"done\":false,\"_debug_info\":{"
+                   "\"rendered_template\":",
                    g->model, now,
                    g->ask.is_chat ? "\"message\":{\"role\":\"\",\"content\":\"\"}"
                                   : "\"response\":\"\"");

@@ -18,8 +18,15 @@ int head_parse(const char *p, size_t n, struct head *h);
 
 /* The chunked coding, byte by byte as it comes. */
 struct chunked {
-    enum { CHUNK_SIZE, CHUNK_EXT, CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF, CHUNK_TRAILER,
-           CHUNK_DONE } state;
+    enum {
+        CHUNK_SIZE,
+        CHUNK_EXT,
+        CHUNK_DATA,
+        CHUNK_DATA_CR,
+        CHUNK_DATA_LF,
+        CHUNK_TRAILER,
+        CHUNK_DONE
+    } state;
     uint64_t left;
     int n_digits;
     bool saw_cr;

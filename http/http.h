@@ -9,16 +9,16 @@
 #include "engine/store/store.h"
 #include "gguf/base.h"
 
-struct http_config {        /* strings and objects are borrowed and outlive the server */
-    const char *host;       /* name or address to bind; "" or NULL = 127.0.0.1 */
-    int port;               /* 0 = any free port */
+struct http_config {  /* strings and objects are borrowed and outlive the server */
+    const char *host; /* name or address to bind; "" or NULL = 127.0.0.1 */
+    int port;         /* 0 = any free port */
     struct store *store;
     struct eng *eng;
-    const char *origins;    /* OLLAMA_ORIGINS: more allowed origins, or NULL */
-    int max_connections;    /* 0 = 1024 */
-    int max_per_address;    /* connections of one address that is not loopback; 0 = 64 */
-    size_t max_body_bytes;  /* of chat and generate; 0 = 64 MiB */
-    int n_workers;          /* helper threads; 0 = 8 */
+    const char *origins;   /* OLLAMA_ORIGINS: more allowed origins, or NULL */
+    int max_connections;   /* 0 = 1024 */
+    int max_per_address;   /* connections of one address that is not loopback; 0 = 64 */
+    size_t max_body_bytes; /* of chat and generate; 0 = 64 MiB */
+    int n_workers;         /* helper threads; 0 = 8 */
 };
 
 struct http_server;
@@ -36,7 +36,7 @@ const char *http_address(const struct http_server *s);
 int http_run(struct http_server *s, struct err *e);
 void http_free(struct http_server *s); /* after http_run returned 0 or -1; NULL is fine */
 
-/* ---- for fuzzing and tests ------------------------------------------------------------------- */
+/* ---- for fuzzing and tests ----------------------------------------------------------------- */
 
 /* Read a body of POST /api/chat (is_chat) or /api/generate and check it as the routes do, without a
  * model. 0, or -1 with `e` filled. */

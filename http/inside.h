@@ -21,16 +21,16 @@ enum {
     BEHIND_BYTES = MIB, /* a reader that is further behind pauses its generation */
 };
 
-/* ---- work.c: threads for what blocks --------------------------------------------------------- */
+/* ---- work.c: threads for what blocks ------------------------------------------------------- */
 
 struct message { /* from any thread to the loop; embedded in what it is about */
     h2o_multithread_message_t super;
     void (*on_loop)(struct message *m);
 };
 
-struct work { /* embedded in what it is about; one run at a time */
-    struct message done;           /* on_loop runs on the loop after run; may be NULL */
-    void (*run)(struct work *w);   /* on a worker */
+struct work {                    /* embedded in what it is about; one run at a time */
+    struct message done;         /* on_loop runs on the loop after run; may be NULL */
+    void (*run)(struct work *w); /* on a worker */
     struct work *next;
 };
 struct work_pool;
@@ -38,7 +38,7 @@ struct work_pool *work_pool_new(int n_threads, h2o_multithread_receiver_t *loop,
 void work_pool_free(struct work_pool *p); /* waits for what runs; drops what waits */
 void work_submit(struct work_pool *p, struct work *w);
 
-/* ---- cors.c: who may ask --------------------------------------------------------------------- */
+/* ---- cors.c: who may ask ------------------------------------------------------------------- */
 
 struct access_rules; /* origins and host names, read-only after the start */
 struct access_rules *access_rules_new(const char *origins, bool is_loopback);
@@ -56,19 +56,19 @@ enum access access_check(const struct access_rules *a, struct text method, struc
                          struct text host, bool *any);
 extern const char access_allow_methods[], access_allow_headers[];
 
-/* ---- connections ------------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------------- */
 
 struct conn { /* a socket, from accept to close; loop */
     struct conn *next, **prev;
     struct http_server *srv;
     h2o_socket_t *sock;
-    h2o_socket_cb h2o_read;  /* h2o's own read callback while ours stands in its place */
-    struct upload *upload;   /* a blob on its way, or NULL */
-    struct call *call;       /* the request that is owed an answer, or NULL */
-    size_t seen_bytes;       /* sock->bytes_read at the last look */
-    int64_t moved_ns;        /* when that changed */
-    int64_t begun_ns;        /* when the bytes of the present request began to come; 0 = idle */
-    bool wants_sniff;        /* h2o is about to read a new request */
+    h2o_socket_cb h2o_read; /* h2o's own read callback while ours stands in its place */
+    struct upload *upload;  /* a blob on its way, or NULL */
+    struct call *call;      /* the request that is owed an answer, or NULL */
+    size_t seen_bytes;      /* sock->bytes_read at the last look */
+    int64_t moved_ns;       /* when that changed */
+    int64_t begun_ns;       /* when the bytes of the present request began to come; 0 = idle */
+    bool wants_sniff;       /* h2o is about to read a new request */
     bool is_shut;
     struct sockaddr_storage peer;
     bool is_loopback;
@@ -104,20 +104,20 @@ struct http_server {
 };
 
 /* conn.c */
-void conn_accept(struct http_server *s);           /* take what waits at the listener */
-void conn_sniff_again(struct http_server *s);      /* after each turn of the loop */
-void conn_sweep(struct http_server *s);            /* four times a second */
-void conn_shut(struct conn *c);                    /* the socket dies; h2o cleans up */
+void conn_accept(struct http_server *s);      /* take what waits at the listener */
+void conn_sniff_again(struct http_server *s); /* after each turn of the loop */
+void conn_sweep(struct http_server *s);       /* four times a second */
+void conn_shut(struct conn *c);               /* the socket dies; h2o cleans up */
 struct conn *conn_of(h2o_socket_t *sock);
 
 /* upload.c */
-/* Look at the bytes at the start of a request: 1 = a blob upload, or a body that is too large by its
- * length: taken over (c->upload is set); 0 = h2o's business; -1 = not enough bytes to tell. */
+/* Look at the bytes at the start of a request: 1 = a blob upload, or a body that is too large by
+ * its length: taken over (c->upload is set); 0 = h2o's business; -1 = not enough bytes to tell. */
 int upload_sniff(struct conn *c);
 void upload_closed(struct conn *c); /* the socket goes away */
 bool upload_is_busy(const struct conn *c);
 
-/* ---- call.c: one request and its answer -------------------------------------------------------- */
+/* ---- call.c: one request and its answer ---------------------------------------------------- */
 
 struct route;
 struct call {
@@ -125,7 +125,7 @@ struct call {
     struct http_server *srv;
     atomic_int refs;
     const struct route *route;
-    int64_t begun_ns;    /* when the body was there */
+    int64_t begun_ns; /* when the body was there */
 
     /* The loop's. */
     h2o_req_t *req; /* NULL when the request is gone */
@@ -140,7 +140,7 @@ struct call {
     /* Set before the worker starts, read-only after. */
     char *body;
     size_t n_body;
-    char *tail;       /* rest of the path after a prefix route, NUL-terminated */
+    char *tail; /* rest of the path after a prefix route, NUL-terminated */
     bool is_head, is_copilot;
     struct work work;
 
@@ -149,15 +149,15 @@ struct call {
     pthread_mutex_t lock; /* guards what follows */
     struct message wake;
     bool is_posted;
-    struct buf out;       /* bytes to send */
-    int status;           /* 0 = nothing decided */
-    const char *type;     /* Content-Type, static */
+    struct buf out;   /* bytes to send */
+    int status;       /* 0 = nothing decided */
+    const char *type; /* Content-Type, static */
     bool is_stream, is_ended, retry_after;
-    const char *allow;    /* Allow header (405), static */
-    struct eng_job *job;  /* one reference; kept until the call is freed */
+    const char *allow;   /* Allow header (405), static */
+    struct eng_job *job; /* one reference; kept until the call is freed */
     bool is_held;
 
-    void *state;          /* the handler's; freed by free_state with the call */
+    void *state; /* the handler's; freed by free_state with the call */
     void (*free_state)(void *state);
 };
 
@@ -184,22 +184,22 @@ void call_set_job(struct call *c, struct eng_job *job);
 bool call_is_gone(struct call *c);
 int status_of(const struct err *e);
 
-/* ---- routes.c ------------------------------------------------------------------------------------ */
+/* ---- routes.c ------------------------------------------------------------------------------ */
 
 struct route {
-    const char *method; /* "GET" serves HEAD too where `head` */
-    const char *path;   /* ends in '/' when it is a prefix with one more part */
+    const char *method;             /* "GET" serves HEAD too where `head` */
+    const char *path;               /* ends in '/' when it is a prefix with one more part */
     void (*handle)(struct call *c); /* NULL: answers 501 */
-    size_t max_body;    /* 0 = the server's for chat and generate */
+    size_t max_body;                /* 0 = the server's for chat and generate */
     bool head;
-    bool on_loop;       /* needs no disk: handled at once */
+    bool on_loop; /* needs no disk: handled at once */
 };
 size_t route_max_body(const struct http_server *s, struct text method, struct text path);
 int on_request(h2o_handler_t *self, h2o_req_t *req);
 /* Percent-decoded path without the query, in `out`; -1 when it does not fit or holds a NUL. */
 int path_decode(const char *p, size_t n, char *out, size_t cap);
 
-/* ---- json.c: bodies ------------------------------------------------------------------------------ */
+/* ---- json.c: bodies ------------------------------------------------------------------------ */
 
 /* The first JSON value of a body, an object ({} for null). New reference, NULL and `e` on error. */
 json_t *body_parse(const char *p, size_t n, struct err *e);
@@ -218,14 +218,14 @@ int type_error(const json_t *v, const char *where, const char *want, struct err 
 /* `model`, else `name`: NULL when neither is there. */
 int field_model(const json_t *obj, const char **out, struct err *e);
 
-/* ---- print.c: numbers, times --------------------------------------------------------------------- */
+/* ---- print.c: numbers, times --------------------------------------------------------------- */
 
 enum { TIME_TEXT = 40 };
-void print_time(int64_t real_ns, char out[TIME_TEXT]);    /* INT64_MAX = for ever */
+void print_time(int64_t real_ns, char out[TIME_TEXT]); /* INT64_MAX = for ever */
 void print_json_string(struct buf *out, const char *p, size_t n);
 void print_real(struct buf *out, double v);
 
-/* ---- handlers -------------------------------------------------------------------------------------- */
+/* ---- handlers ------------------------------------------------------------------------------ */
 
 void on_generate(struct call *c);
 void on_chat(struct call *c);

@@ -171,9 +171,8 @@ json_t *field(const json_t *obj, const char *name)
     if (!v) {
         const char *key;
         json_t *each;
-        json_object_foreach ((json_t *)(uintptr_t)obj, key, each)
-            if (strcasecmp(key, name) == 0)
-                v = each;
+        json_object_foreach((json_t *)(uintptr_t)obj, key, each) if (strcasecmp(key, name) == 0) v =
+            each;
     }
     return json_is_null(v) ? NULL : v;
 }
@@ -226,8 +225,7 @@ int field_int(const json_t *obj, const char *name, json_int_t *out, struct err *
     return 0;
 }
 
-int field_array(const json_t *obj, const char *name, const char *where, json_t **out,
-                struct err *e)
+int field_array(const json_t *obj, const char *name, const char *where, json_t **out, struct err *e)
 {
     json_t *v = field(obj, name);
     if (v && !json_is_array(v))

@@ -53,8 +53,7 @@ json_t *capabilities_json(const struct eng_info *info, const struct store_model 
     for (size_t k = 0; list && k < sizeof known / sizeof *known; k++) {
         bool there = !known[k].can;
         for (size_t i = 0; i < json_array_size(list); i++)
-            there = there ||
-                    strcmp(json_string_value(json_array_get(list, i)), known[k].name) == 0;
+            there = there || strcmp(json_string_value(json_array_get(list, i)), known[k].name) == 0;
         if (!there)
             json_array_append_new(list, json_string(known[k].name));
     }
@@ -82,7 +81,7 @@ static int set_text(json_t *o, const char *key, const char *value)
     return value && value[0] ? json_object_set_new(o, key, json_string(value)) : 0;
 }
 
-/* ---- tags ---------------------------------------------------------------------------------------- */
+/* ---- tags ---------------------------------------------------------------------------------- */
 
 static json_t *tag_row(struct call *c, const struct store_model *m)
 {
@@ -95,12 +94,12 @@ static json_t *tag_row(struct call *c, const struct store_model *m)
     const char *remote_model = json_string_value(json_object_get(m->config, "remote_model"));
     const char *remote_host = json_string_value(json_object_get(m->config, "remote_host"));
     json_t *caps = capabilities_json(info_or_null(c, m), m);
-    int bad = set_text(row, "remote_model", remote_model) | set_text(row, "remote_host", remote_host);
+    int bad =
+        set_text(row, "remote_model", remote_model) | set_text(row, "remote_host", remote_host);
     bad |= json_object_set_new(row, "modified_at", time_json(m->modified_ns));
     bad |= json_object_set_new(row, "size", json_integer((json_int_t)m->size));
     bad |= json_object_set_new(row, "digest", json_string(m->id));
-    bad |= json_object_set_new(row, "details",
-                               store_model_details(c->srv->cfg.store, m, true, &e));
+    bad |= json_object_set_new(row, "details", store_model_details(c->srv->cfg.store, m, true, &e));
     if (json_array_size(caps))
         bad |= json_object_set(row, "capabilities", caps);
     json_decref(caps);
@@ -131,7 +130,7 @@ void on_tags(struct call *c)
     call_answer_json(c, 200, rows ? json_pack("{s:o}", "models", rows) : NULL);
 }
 
-/* ---- show ---------------------------------------------------------------------------------------- */
+/* ---- show ---------------------------------------------------------------------------------- */
 
 static char *joined(const json_t *texts)
 {
@@ -147,8 +146,8 @@ static char *joined(const json_t *texts)
     return b.p;
 }
 
-static json_t *show_json(struct call *c, const struct store_model *m, const json_t *in, bool verbose,
-                         const char *system, struct err *e)
+static json_t *show_json(struct call *c, const struct store_model *m, const json_t *in,
+                         bool verbose, const char *system, struct err *e)
 {
     struct store *store = c->srv->cfg.store;
     const struct eng_info *info = NULL;
@@ -214,7 +213,8 @@ void on_show(struct call *c)
     bool verbose = false;
     struct store_model *m = NULL;
     json_t *in = body_parse(c->body, c->n_body, &e), *out;
-    if (!in || field_model(in, &name, &e) != 0 || field_bool(in, "verbose", &verbose, NULL, &e) != 0 ||
+    if (!in || field_model(in, &name, &e) != 0 ||
+        field_bool(in, "verbose", &verbose, NULL, &e) != 0 ||
         field_string(in, "system", "system", &system, &e) != 0) {
         call_fail(c, &e);
     } else if (!name || !name[0]) {
@@ -230,7 +230,7 @@ void on_show(struct call *c)
     json_decref(in);
 }
 
-/* ---- ps ------------------------------------------------------------------------------------------ */
+/* ---- ps ------------------------------------------------------------------------------------ */
 
 static json_t *ps_row(struct call *c, const struct eng_loaded *l)
 {
@@ -247,8 +247,8 @@ static json_t *ps_row(struct call *c, const struct eng_loaded *l)
                             "family", "", "families", "parameter_size", "", "quantization_level",
                             "unknown");
     return json_pack("{s:s, s:s, s:I, s:s, s:o, s:o, s:I, s:i, s:i, s:i, s:i}", "name", l->name,
-                     "model", l->name, "size", (json_int_t)l->size_bytes, "digest", l->id, "details",
-                     details, "expires_at", time_json(l->expires_real_ns), "size_vram",
+                     "model", l->name, "size", (json_int_t)l->size_bytes, "digest", l->id,
+                     "details", details, "expires_at", time_json(l->expires_real_ns), "size_vram",
                      (json_int_t)0, "context_length", (int)l->context_length, "parallel",
                      l->parallel, "active", l->active, "queued", l->queued);
 }
@@ -272,7 +272,7 @@ void on_ps(struct call *c)
     call_answer_json(c, 200, rows ? json_pack("{s:o}", "models", rows) : NULL);
 }
 
-/* ---- copy, delete ---------------------------------------------------------------------------------- */
+/* ---- copy, delete -------------------------------------------------------------------------- */
 
 void on_copy(struct call *c)
 {
@@ -308,8 +308,8 @@ static void unload_if_unused(struct call *c, const struct digest *d)
     if (store_model_list(c->srv->cfg.store, &list, &n, &e) != 0)
         return;
     for (size_t i = 0; i < n; i++) {
-        used = used || (list[i]->model_layer &&
-                        memcmp(&list[i]->model_layer->digest, d, sizeof *d) == 0);
+        used = used ||
+               (list[i]->model_layer && memcmp(&list[i]->model_layer->digest, d, sizeof *d) == 0);
         store_model_free(list[i]);
     }
     free(list);
@@ -354,7 +354,7 @@ void on_delete(struct call *c)
     json_decref(in);
 }
 
-/* ---- small answers: on the loop ---------------------------------------------------------------------- */
+/* ---- small answers: on the loop ------------------------------------------------------------ */
 
 void on_root(struct call *c)
 {

@@ -100,7 +100,8 @@ void http_print_json(struct buf *out, const json_t *v)
         const char *key, *comma = "";
         json_t *each;
         buf_add(out, "{", 1);
-        json_object_foreach ((json_t *)(uintptr_t)v, key, each) {
+        json_object_foreach((json_t *)(uintptr_t)v, key, each)
+        {
             buf_puts(out, comma);
             print_json_string(out, key, strlen(key));
             buf_add(out, ":", 1);
@@ -162,14 +163,14 @@ void print_time(int64_t real_ns, char out[TIME_TEXT])
     snprintf(out, TIME_TEXT, "%s.%09dZ", day, (int)ns);
 }
 
-/* ---- durations ------------------------------------------------------------------------------------- */
+/* ---- durations ----------------------------------------------------------------------------- */
 
 static const struct {
     const char *unit;
     double ns;
 } units[] = {
-    {"ns", 1}, {"us", 1e3}, {"\u00b5s", 1e3}, {"\u03bcs", 1e3}, {"ms", 1e6},
-    {"s", 1e9}, {"m", 60e9}, {"h", 3600e9},
+    {"ns", 1},   {"us", 1e3}, {"\u00b5s", 1e3}, {"\u03bcs", 1e3},
+    {"ms", 1e6}, {"s", 1e9},  {"m", 60e9},      {"h", 3600e9},
 };
 
 /* A duration as Go writes it: "1h30m", "-1.5s", "0". */

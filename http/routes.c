@@ -75,8 +75,7 @@ static bool path_matches(const struct route *r, const char *path, const char **t
     }
     *tail = "";
     /* One slash too many at the end is served (spec/api.md 1.7). */
-    return strncmp(r->path, path, n) == 0 &&
-           (k == n || (n > 1 && k == n + 1 && path[n] == '/'));
+    return strncmp(r->path, path, n) == 0 && (k == n || (n > 1 && k == n + 1 && path[n] == '/'));
 }
 
 static bool method_is(const struct route *r, const char *method)
@@ -235,7 +234,8 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
     const struct text origin = header(req, "origin");
     const enum access access =
         access_check(s->access, (struct text){method, n_method}, origin, host, &any);
-    const bool fits = path_decode(req->input.path.base, req->input.path.len, path, sizeof path) == 0;
+    const bool fits =
+        path_decode(req->input.path.base, req->input.path.len, path, sizeof path) == 0;
     if (!fits)
         path[0] = 0;
     c->route = find_route(method, path, &tail);

@@ -76,8 +76,7 @@ static int bind_to(struct http_server *s, struct err *e)
             is_loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
         }
     }
-    snprintf(s->address, sizeof s->address, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
-             s->port);
+    snprintf(s->address, sizeof s->address, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, s->port);
     s->listen_fd = fd;
     s->access = access_rules_new(s->cfg.origins, is_loopback);
     if (!s->access)
@@ -92,8 +91,7 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 {
     while (!h2o_linklist_is_empty(messages)) {
         h2o_linklist_t *link = messages->next;
-        struct message *m =
-            (struct message *)((char *)link - offsetof(struct message, super.link));
+        struct message *m = (struct message *)((char *)link - offsetof(struct message, super.link));
         h2o_linklist_unlink(link);
         m->on_loop(m);
     }
@@ -166,7 +164,7 @@ const char *http_address(const struct http_server *s)
     return s->address;
 }
 
-/* ---- running ----------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------- */
 
 static void on_accept(h2o_socket_t *listener, const char *err)
 {

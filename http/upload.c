@@ -1,9 +1,9 @@
 /* http/upload.c - POST /api/blobs/:digest, streamed to the disk.
  *
- * h2o 2.2.5 reads a body whole before a handler runs (traps.md, 72, and "a blob of many GB"): so the
- * request is taken from the socket before h2o sees it. The loop moves bytes into a buffer, a worker
- * hashes and writes a full one while the other fills; when both are full, reading stops. Memory stays
- * at two buffers whatever comes. Afterwards the socket goes back to h2o. */
+ * h2o 2.2.5 reads a body whole before a handler runs (traps.md, 72, and "a blob of many GB"): so
+ * the request is taken from the socket before h2o sees it. The loop moves bytes into a buffer, a
+ * worker hashes and writes a full one while the other fills; when both are full, reading stops.
+ * Memory stays at two buffers whatever comes. Afterwards the socket goes back to h2o. */
 #include "http/inside.h"
 #include "http/head.h"
 
@@ -17,9 +17,9 @@
 enum {
     MAX_HEAD = 16 * KIB,
     READ_ONCE = 256 * KIB,
-    FULL = 512 * KIB,             /* a buffer goes to the worker */
-    KEEP_DROPPING = MIB,          /* a body that is not wanted is read so far for keep-alive */
-    LINGER_BYTES = 256 * MIB,     /* ... or after the answer, before the connection is cut */
+    FULL = 512 * KIB,         /* a buffer goes to the worker */
+    KEEP_DROPPING = MIB,      /* a body that is not wanted is read so far for keep-alive */
+    LINGER_BYTES = 256 * MIB, /* ... or after the answer, before the connection is cut */
 };
 static const char prefix[] = "POST /api/blobs/";
 
@@ -61,8 +61,8 @@ static void upload_free(struct upload *u)
     buf_free(&u->filling);
     buf_free(&u->reply);
     u->srv->n_calls--;
-    log_line(LOG_INFO, "upload %d %llu bytes in %.3f ms", u->status,
-             (unsigned long long)u->n_body, (double)(time_mono_ns() - u->begun_ns) / 1e6);
+    log_line(LOG_INFO, "upload %d %llu bytes in %.3f ms", u->status, (unsigned long long)u->n_body,
+             (double)(time_mono_ns() - u->begun_ns) / 1e6);
     free(u);
 }
 
@@ -107,7 +107,7 @@ static void give_back(struct upload *u, const char *err)
     c->srv->sniff_pending = true;
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------ */
+/* ---- the answer ---------------------------------------------------------------------------- */
 
 static void on_answered(h2o_socket_t *sock, const char *err)
 {
@@ -131,9 +131,13 @@ static void answer(struct upload *u, int status, const char *error)
     static const struct {
         int status;
         const char *reason;
-    } reasons[] = {{200, "OK"},        {201, "Created"},   {400, "Bad Request"},
-                   {403, "Forbidden"}, {413, "Request Entity Too Large"},
-                   {500, "Internal Server Error"}, {503, "Service Unavailable"},
+    } reasons[] = {{200, "OK"},
+                   {201, "Created"},
+                   {400, "Bad Request"},
+                   {403, "Forbidden"},
+                   {413, "Request Entity Too Large"},
+                   {500, "Internal Server Error"},
+                   {503, "Service Unavailable"},
                    {507, "Insufficient Storage"}};
     const char *reason = "";
     struct buf body = {0};
@@ -197,7 +201,7 @@ static void refuse_body(struct upload *u)
     answer(u, 200, NULL);
 }
 
-/* ---- the worker's part ------------------------------------------------------------------------------- */
+/* ---- the worker's part --------------------------------------------------------------------- */
 
 static void run_step(struct work *w)
 {
@@ -267,7 +271,7 @@ static void on_step_done(struct message *m)
     pump(u);
 }
 
-/* ---- the loop's part ------------------------------------------------------------------------------------ */
+/* ---- the loop's part ----------------------------------------------------------------------- */
 
 static void take_data(struct upload *u, const char *p, size_t n)
 {
@@ -365,8 +369,8 @@ static const char *read_some(h2o_socket_t *sock)
     h2o_iovec_t room = h2o_buffer_reserve(&sock->input, READ_ONCE);
     if (!room.base)
         return h2o_socket_error_out_of_memory;
-    const ssize_t n = read(h2o_socket_get_fd(sock), room.base,
-                           room.len < READ_ONCE ? room.len : READ_ONCE);
+    const ssize_t n =
+        read(h2o_socket_get_fd(sock), room.base, room.len < READ_ONCE ? room.len : READ_ONCE);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? NULL : h2o_socket_error_io;
     if (n == 0)
@@ -396,7 +400,7 @@ static void on_body(h2o_socket_t *sock, const char *err)
     pump(u);
 }
 
-/* ---- the head -------------------------------------------------------------------------------------------- */
+/* ---- the head ------------------------------------------------------------------------------ */
 
 static struct upload *upload_new(struct conn *c)
 {
@@ -421,8 +425,8 @@ static void put_cors(struct upload *u, struct text origin, bool any)
     if (any)
         snprintf(u->cors, sizeof u->cors, "Access-Control-Allow-Origin: *\r\n");
     else if (origin.n < 300)
-        snprintf(u->cors, sizeof u->cors,
-                 "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", (int)origin.n, origin.p);
+        snprintf(u->cors, sizeof u->cors, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
+                 (int)origin.n, origin.p);
 }
 
 /* The head is whole: check it, start. 1 in every case: the request is ours. */
@@ -462,7 +466,8 @@ static int begin(struct conn *c, const struct head *h, size_t n_head)
     return 1;
 }
 
-/* h2o would say it in plain text; clients want JSON. Chunked bodies are measured when they are in. */
+/* h2o would say it in plain text; clients want JSON. Chunked bodies are measured when they are in.
+ */
 static int refuse_large(struct conn *c, const char *p, size_t n)
 {
     struct head h;

@@ -29,7 +29,7 @@ struct eng {
     struct eng_config cfg;
     pthread_mutex_t lock;
     pthread_cond_t less;
-    int n_jobs;                        /* under lock, as all below */
+    int n_jobs; /* under lock, as all below */
     bool draining;
     struct eng_job *jobs;
     struct known *known;
@@ -141,7 +141,7 @@ json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verb
     return info_metadata(g->cfg.store, m, verbose, e);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------------ */
+/* ---- jobs ---------------------------------------------------------------------------------- */
 
 static void job_unref(struct eng_job *j)
 {

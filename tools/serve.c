@@ -254,7 +254,8 @@ static void read_environment(struct settings *s)
         if (!v)
             continue;
         if (variables[i].set && variables[i].set(s, v) != 0)
-            log_line(LOG_WARN, "%s=%s is not understood, the default is used", variables[i].name, v);
+            log_line(LOG_WARN, "%s=%s is not understood, the default is used", variables[i].name,
+                     v);
         else
             log_line(LOG_INFO, "%s=%s: %s", variables[i].name, v, variables[i].effect);
     }

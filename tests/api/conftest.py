@@ -229,5 +229,6 @@ def make_server(tmp_path):
     yield make
     for s in made:
         s.stop()
+    for s in made:
         log = s.log()
         assert "Sanitizer" not in log and "runtime error" not in log, log
