@@ -33,9 +33,9 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
 
     if (n <= 0)
         return;
-    if (n < 4) {
+    if (n <= cols) {
         for (int32_t g = g0; g < g1; g++) {
-            t->gemv[n](w->data + (size_t)g * w->group_bytes, nb / t->blocks, a32, m->acc);
+            t->gemv[a32_width(n, cols, 0)](w->data + (size_t)g * w->group_bytes, nb / t->blocks, a32, m->acc);
             store(y + (size_t)g * MAT_ROWS, ldy, add, n, rows_of(w, g), m->acc);
         }
         return;

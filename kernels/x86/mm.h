@@ -1,7 +1,7 @@
 /* kernels/x86/mm.h - the plan of a quantized matmul, the same for all x86 ISAs. Private.
  *
- * n < 4 columns: straight from the packed form (`gemv`). More: a panel of one row group is
- * unpacked into scratch (bytes and f32 scales) and swept by tiles of 16 rows x `width` columns.
+ * As many columns as a tile holds: straight from the packed form (`gemv`). More: a panel of one row
+ * group is unpacked into scratch (bytes and f32 scales) and swept by tiles of 16 rows x `width`.
  * Sums wait in scratch as [column][16 rows] f32 between panels of k, which changes no bits
  * (design: shared/performance.md, sections 2 and 6), and go to y once at the end. */
 #ifndef CHASKI_KERNELS_X86_MM_H
@@ -38,8 +38,8 @@ struct mm_type {
     /* acc[c][r] += n_blocks blocks; by width / 2 */
     void (*tile[MM_COLS_MAX / 2 + 1])(const struct panel *p, int n_blocks, const int32_t *a,
                                       float (*acc)[16], float (*s)[16]);
-    /* acc[c][r] = all blocks; by columns */
-    void (*gemv[4])(const uint8_t *units, int n_units, const int32_t *a, float (*acc)[16]);
+    /* acc[c][r] = all blocks; by width */
+    void (*gemv[MM_COLS_MAX + 1])(const uint8_t *units, int n_units, const int32_t *a, float (*acc)[16]);
 };
 
 void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,

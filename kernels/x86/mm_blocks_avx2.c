@@ -118,7 +118,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
              const int32_t *a, float (*acc)[16])
 {
     __m256 s0[C_MAX], s1[C_MAX];
-#pragma GCC unroll 3
+#pragma GCC unroll 6
     for (int c = 0; c < C; c++)
         s0[c] = s1[c] = _mm256_setzero_ps();
     for (int i = 0; i < nb; i++, b += unit, a += A32_FIELDS * C) {
@@ -127,7 +127,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
             _mm_prefetch((const char *)b + 1536 + o, _MM_HINT_T0);
         sums(type, false, C, b, a, s);
         const __m256 d0 = scale8(b, 0), d1 = scale8(b, 1);
-#pragma GCC unroll 3
+#pragma GCC unroll 6
         for (int c = 0; c < C; c++) {
             const __m256 da = field_f(a, A32_D, C, c);
             s0[c] = _mm256_fmadd_ps(_mm256_mul_ps(d0, da), _mm256_cvtepi32_ps(s[0][c]), s0[c]);
@@ -139,7 +139,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
             }
         }
     }
-#pragma GCC unroll 3
+#pragma GCC unroll 6
     for (int c = 0; c < C; c++) {
         _mm256_storeu_ps(acc[c], s0[c]);
         _mm256_storeu_ps(acc[c] + 8, s1[c]);
@@ -180,6 +180,8 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
     GEMV(T, U, 1)                                                                               \
     GEMV(T, U, 2)                                                                               \
     GEMV(T, U, 3)                                                                               \
+    GEMV(T, U, 4)                                                                               \
+    GEMV(T, U, 6)                                                                               \
     static void unpack_##T(struct panel *p, const uint8_t *b, int nb)                           \
     {                                                                                           \
         unpack(TYPE_##T, sizeof(struct U), p, b, nb);                                           \
@@ -189,7 +191,8 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
         sizeof(struct U),                                                                       \
         unpack_##T,                                                                             \
         {NULL, tile_##T##_2x2, tile_##T##_2x4, tile_##T##_2x6},                                 \
-        {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3},                                 \
+        {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3, gemv_##T##_2x4, NULL,            \
+         gemv_##T##_2x6},                                                                       \
     };                                                                                          \
     static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,    \
                             bool add, int32_t g0, int32_t g1, void *scratch)                    \

@@ -76,7 +76,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
              const int32_t *a, float (*out)[16])
 {
     __m512 acc[C_MAX];
-#pragma GCC unroll 3
+#pragma GCC unroll 12
     for (int c = 0; c < C; c++)
         acc[c] = _mm512_setzero_ps();
     for (int i = 0; i < nb; i++, b += unit, a += A32_FIELDS * C) {
@@ -85,7 +85,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
             _mm_prefetch((const char *)b + 2048 + o, _MM_HINT_T0);
         sums(type, false, C, b, a, s);
         const __m512 d = scale16(b);
-#pragma GCC unroll 3
+#pragma GCC unroll 12
         for (int c = 0; c < C; c++) {
             const __m512 dd = _mm512_mul_ps(d, field_f(a, A32_D, C, c));
             acc[c] = _mm512_fmadd_ps(dd, _mm512_cvtepi32_ps(s[c]), acc[c]);
@@ -93,7 +93,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
                 acc[c] = _mm512_fmadd_ps(scale16(b + 32), field_f(a, A32_DSUM, C, c), acc[c]);
         }
     }
-#pragma GCC unroll 3
+#pragma GCC unroll 12
     for (int c = 0; c < C; c++)
         _mm512_storeu_ps(out[c], acc[c]);
 }
@@ -132,6 +132,11 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
     GEMV(T, U, 1)                                                                               \
     GEMV(T, U, 2)                                                                               \
     GEMV(T, U, 3)                                                                               \
+    GEMV(T, U, 4)                                                                               \
+    GEMV(T, U, 6)                                                                               \
+    GEMV(T, U, 8)                                                                               \
+    GEMV(T, U, 10)                                                                              \
+    GEMV(T, U, 12)                                                                              \
     static void unpack_##T(struct panel *p, const uint8_t *b, int nb)                           \
     {                                                                                           \
         unpack(TYPE_##T, sizeof(struct U), p, b, nb);                                           \
@@ -142,7 +147,8 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
         unpack_##T,                                                                             \
         {NULL, tile_##T##_1x2, tile_##T##_1x4, tile_##T##_1x6, tile_##T##_1x8, tile_##T##_1x10, \
          tile_##T##_1x12},                                                                      \
-        {NULL, gemv_##T##_1x1, gemv_##T##_1x2, gemv_##T##_1x3},                                 \
+        {NULL, gemv_##T##_1x1, gemv_##T##_1x2, gemv_##T##_1x3, gemv_##T##_1x4, NULL,            \
+         gemv_##T##_1x6, NULL, gemv_##T##_1x8, NULL, gemv_##T##_1x10, NULL, gemv_##T##_1x12},   \
     };                                                                                          \
     static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,    \
                             bool add, int32_t g0, int32_t g1, void *scratch)                    \

@@ -185,13 +185,13 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
              const uint8_t *b, int nu, const int32_t *a, float (*out)[16])
 {
     __m256 acc[2][C_MAX];
-#pragma GCC unroll 3
+#pragma GCC unroll 6
     for (int c = 0; c < C; c++)
         acc[0][c] = acc[1][c] = _mm256_setzero_ps();
     for (int u = 0; u < nu; u++) {
         const uint8_t *head = b;
         __m256 s[2][C_MAX], t[2][C_MAX];
-#pragma GCC unroll 3
+#pragma GCC unroll 6
         for (int c = 0; c < C; c++)
             s[0][c] = s[1][c] = t[0][c] = t[1][c] = _mm256_setzero_ps();
         b += header;
@@ -200,7 +200,7 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
             for (size_t o = 0; o < block; o += 64)
                 _mm_prefetch((const char *)b + 1536 + o, _MM_HINT_T0);
             sums(type, false, C, b, a, v);
-#pragma GCC unroll 3
+#pragma GCC unroll 6
             for (int c = 0; c < C; c++) {
                 const __m256 da = field_f(a, A32_D, C, c);
 #pragma GCC unroll 2
@@ -211,7 +211,7 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
                 continue;
             for (int half = 0; half < min_halves(type); half++) {
                 const __m256 m0 = mins(type, b, half, 0), m1 = mins(type, b, half, 1);
-#pragma GCC unroll 3
+#pragma GCC unroll 6
                 for (int c = 0; c < C; c++) {
                     const __m256 f = min_factor(type, a, half, C, c);
                     t[0][c] = _mm256_fmadd_ps(m0, f, t[0][c]);
@@ -221,7 +221,7 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
         }
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
-#pragma GCC unroll 3
+#pragma GCC unroll 6
             for (int c = 0; c < C; c++) {
                 acc[h][c] = _mm256_fmadd_ps(scale8(head, h), s[h][c], acc[h][c]);
                 if (has_min(type))
@@ -229,7 +229,7 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
             }
         }
     }
-#pragma GCC unroll 3
+#pragma GCC unroll 6
     for (int c = 0; c < C; c++) {
         _mm256_storeu_ps(out[c], acc[0][c]);
         _mm256_storeu_ps(out[c] + 8, acc[1][c]);
@@ -286,6 +286,8 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
     GEMV(T, P, 1)                                                                               \
     GEMV(T, P, 2)                                                                               \
     GEMV(T, P, 3)                                                                               \
+    GEMV(T, P, 4)                                                                               \
+    GEMV(T, P, 6)                                                                               \
     static void unpack_##T(struct panel *p, const uint8_t *b, int nu)                           \
     {                                                                                           \
         unpack(TYPE_Q##T, HEADER(P), BLOCK(P), p, b, nu);                                       \
@@ -295,7 +297,8 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
         sizeof(struct pk_##P),                                                                  \
         unpack_##T,                                                                             \
         {NULL, tile_##T##_2x2, tile_##T##_2x4, tile_##T##_2x6},                                 \
-        {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3},                                 \
+        {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3, gemv_##T##_2x4, NULL,            \
+         gemv_##T##_2x6},                                                                       \
     };                                                                                          \
     static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,    \
                             bool add, int32_t g0, int32_t g1, void *scratch)                    \

@@ -157,13 +157,13 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
              const uint8_t *b, int nu, const int32_t *a, float (*out)[16])
 {
     __m512 acc[C_MAX];
-#pragma GCC unroll 3
+#pragma GCC unroll 12
     for (int c = 0; c < C; c++)
         acc[c] = _mm512_setzero_ps();
     for (int u = 0; u < nu; u++) {
         const uint8_t *head = b;
         __m512 s[C_MAX], t[C_MAX];
-#pragma GCC unroll 3
+#pragma GCC unroll 12
         for (int c = 0; c < C; c++)
             s[c] = t[c] = _mm512_setzero_ps();
         b += header;
@@ -172,26 +172,26 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
             for (size_t o = 0; o < block; o += 64)
                 _mm_prefetch((const char *)b + 2048 + o, _MM_HINT_T0);
             sums(type, false, C, 0, C, b, a, f);
-#pragma GCC unroll 3
+#pragma GCC unroll 12
             for (int c = 0; c < C; c++)
                 s[c] = _mm512_fmadd_ps(field_f(a, A32_D, C, c), f[c], s[c]);
             if (!has_min(type))
                 continue;
             for (int half = 0; half < min_halves(type); half++) {
                 const __m512 mn = mins(type, b, half);
-#pragma GCC unroll 3
+#pragma GCC unroll 12
                 for (int c = 0; c < C; c++)
                     t[c] = _mm512_fmadd_ps(mn, min_factor(type, a, half, C, c), t[c]);
             }
         }
-#pragma GCC unroll 3
+#pragma GCC unroll 12
         for (int c = 0; c < C; c++) {
             acc[c] = _mm512_fmadd_ps(scale16(head), s[c], acc[c]);
             if (has_min(type))
                 acc[c] = _mm512_fnmadd_ps(scale16(head + 32), t[c], acc[c]);
         }
     }
-#pragma GCC unroll 3
+#pragma GCC unroll 12
     for (int c = 0; c < C; c++)
         _mm512_storeu_ps(out[c], acc[c]);
 }
@@ -244,6 +244,11 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
     GEMV(T, P, 1)                                                                               \
     GEMV(T, P, 2)                                                                               \
     GEMV(T, P, 3)                                                                               \
+    GEMV(T, P, 4)                                                                               \
+    GEMV(T, P, 6)                                                                               \
+    GEMV(T, P, 8)                                                                               \
+    GEMV(T, P, 10)                                                                              \
+    GEMV(T, P, 12)                                                                              \
     static void unpack_##T(struct panel *p, const uint8_t *b, int nu)                           \
     {                                                                                           \
         unpack(TYPE_Q##T, HEADER(P), BLOCK(P), p, b, nu);                                       \
@@ -254,7 +259,8 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
         unpack_##T,                                                                             \
         {NULL, tile_##T##_1x2, tile_##T##_1x4, tile_##T##_1x6, tile_##T##_1x8, tile_##T##_1x10, \
          tile_##T##_1x12},                                                                      \
-        {NULL, gemv_##T##_1x1, gemv_##T##_1x2, gemv_##T##_1x3},                                 \
+        {NULL, gemv_##T##_1x1, gemv_##T##_1x2, gemv_##T##_1x3, gemv_##T##_1x4, NULL,            \
+         gemv_##T##_1x6, NULL, gemv_##T##_1x8, NULL, gemv_##T##_1x10, NULL, gemv_##T##_1x12},   \
     };                                                                                          \
     static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,    \
                             bool add, int32_t g0, int32_t g1, void *scratch)                    \
