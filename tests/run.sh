@@ -252,7 +252,8 @@ step_api() {
   for f in tests/api/test_*.py; do
     case $f in *test_cli*) cli+=("$f") ;; *) server+=("$f") ;; esac
   done
-  [ ${#cli[@]} = 0 ] || api_tests cli -- "${cli[@]}"
+  api_tests cli -- "${cli[@]}"
+  [ ! -x build/asan/tools/chaski ] || api_tests cli-asan CHASKI="$root/build/asan/tools/chaski" -- "${cli[@]}"
   [ ${#server[@]} != 0 ] || return
   api_tests api-fake CHASKI_FAKE="$root/build/tests/chaski-fake" -- "${server[@]}"
   if default_model; then
@@ -271,6 +272,13 @@ step_api() {
 default_model() {
   [ -f "$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf" ] ||
     CHASKI_CACHE=$cache quietly fetch bash tools/quickstart.sh --fetch-only
+}
+
+# Wrong files and requests through every command and the server.
+step_hostile() {
+  title "hostile files"
+  if [ ! -f tests/run_hostile.py ]; then skip "hostile: no tests/run_hostile.py"; return; fi
+  checked hostile python3 tests/run_hostile.py build
 }
 
 # Reference data that stands beside the repository on our machines, and is not needed elsewhere.
@@ -318,7 +326,7 @@ step_models() {
 # ---- all of it ----------------------------------------------------------------------------------
 
 mkdir -p "$logs"
-steps=(packages house release asan api data models aarch64 tsan fuzz)
+steps=(packages house release asan api hostile data models aarch64 tsan fuzz)
 [ $# = 0 ] || steps=("$@")
 for s in "${steps[@]}"; do "step_$s"; done
 

@@ -19,8 +19,9 @@ int fail_with(int status, const char *fmt, ...)
     va_end(ap);
     fputs("Error: ", stderr);
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p < 32 && *p != '\n' && *p != '\t')
-            fprintf(stderr, "\\x%02x", *p);
+        const bool is_c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080 to U+009F */
+        if ((*p < 32 && *p != '\n' && *p != '\t') || *p == 127 || is_c1)
+            fprintf(stderr, "\\x%02x", is_c1 ? *++p : *p);
         else
             putc(*p, stderr);
     }
