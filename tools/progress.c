@@ -30,6 +30,16 @@ static void time_left(double seconds, char out[24])
         snprintf(out, 24, "%llds", s);
 }
 
+/* Bytes of the message that fit in `room` columns: a line that wraps could not be drawn over. */
+static int shown(const struct progress *p, int room)
+{
+    const int n = (int)strlen(p->message);
+    int keep = room < 0 ? 0 : n < room ? n : room;
+    while (keep > 0 && keep < n && ((unsigned char)p->message[keep] & 0xc0) == 0x80)
+        keep--;
+    return keep;
+}
+
 static void draw_bar(struct progress *p, bool finished)
 {
     char done[HUMAN_TEXT], total[HUMAN_TEXT], rate[HUMAN_TEXT], left[24];
@@ -52,8 +62,9 @@ static void draw_bar(struct progress *p, bool finished)
     }
     char head[200];
     const double part = p->total > 0 ? (double)p->done / (double)p->total : 1;
-    snprintf(head, sizeof head, "%s %3.0f%%", p->message, 100 * part);
-    const int bar = term_columns(STDERR_FILENO) - (int)strlen(head) - (int)right.n - 5;
+    const int columns = term_columns(STDERR_FILENO);
+    snprintf(head, sizeof head, "%.*s %3.0f%%", shown(p, columns - 6), p->message, 100 * part);
+    const int bar = columns - (int)strlen(head) - (int)right.n - 5;
     fputs("\r", stderr);
     out_text(stderr, head);
     if (bar > 0) {
@@ -77,7 +88,7 @@ static void draw(struct progress *p, bool finished)
         draw_bar(p, finished);
     } else {
         fputs("\r", stderr);
-        out_text(stderr, p->message);
+        out_bytes(stderr, p->message, (size_t)shown(p, term_columns(STDERR_FILENO) - 4));
         fprintf(stderr, " %s \033[K", finished ? "" : frames[p->frame]);
         p->frame = (p->frame + 1) % 10;
     }
