@@ -154,7 +154,7 @@ step_tsan() {
     case $t in *crew* | *sched* | *serve* | *http*) tests+=("$t") ;; esac
   done
   if [ ${#tests[@]} = 0 ]; then skip "tsan: no test with threads"; return; fi
-  local targets=()
+  local targets=(tests/chaski-fake)
   for t in "${tests[@]}"; do targets+=("tests/$t"); done
   if ! quietly build-tsan ninja -C $folder -j "$jobs" "${targets[@]}"; then
     fail "tsan: it does not build"
@@ -163,6 +163,9 @@ step_tsan() {
   TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 meson test -C $folder --no-rebuild --num-processes "$jobs" \
     -t 4 "${tests[@]}" >"$logs/test-tsan" 2>&1
   tally meson $folder/meson-logs/testlog.json
+  if [ -x build/venv/bin/pytest ]; then
+    api_tests api-tsan CHASKI_FAKE="$root/$folder/tests/chaski-fake" -- tests/api/test_shapes.py
+  fi
 }
 
 step_aarch64() {
