@@ -209,7 +209,9 @@ static void cut_middle(struct eng_job *j, bool has_bos)
     const int64_t n_ctx = j->n_ctx, n = (int64_t)j->tokens.n;
     int64_t keep = j->opt.num_keep < 0 ? n_ctx - 1 : (int64_t)j->opt.num_keep + has_bos;
     keep = keep > n_ctx - 1 ? n_ctx - 1 : keep;
-    const int64_t half = (n_ctx - keep) / 2, limit = n_ctx - (half > 1 ? half : 1);
+    const int64_t half = (n_ctx - keep) / 2;
+    int64_t limit = n_ctx - (half > 1 ? half : 1);
+    limit = limit < 1 ? 1 : limit; /* a model trained on one position: no prompt computes nothing */
     const int64_t tail = limit - keep;
     memmove(j->tokens.ids + keep, j->tokens.ids + n - tail, (size_t)tail * sizeof *j->tokens.ids);
     j->tokens.n = (size_t)limit;
