@@ -228,7 +228,7 @@ fuzz_result() {
 
 # ---- the program --------------------------------------------------------------------------------
 
-# pytest NAME VARIABLE=VALUE.. -- FILE..
+# api_tests NAME VARIABLE=VALUE.. -- ARGUMENT OF PYTEST..
 api_tests() {
   local name=$1 vars=()
   shift
@@ -258,14 +258,14 @@ step_api() {
   api_tests cli -- "${cli[@]}"
   [ ! -x build/asan/tools/chaski ] || api_tests cli-asan CHASKI="$root/build/asan/tools/chaski" -- "${cli[@]}"
   [ ${#server[@]} != 0 ] || return
-  api_tests api-fake CHASKI_FAKE="$root/build/tests/chaski-fake" -- "${server[@]}"
+  api_tests api-fake CHASKI_FAKE="$root/build/tests/chaski-fake" -- -m "not real" "${server[@]}"
   if default_model; then
-    api_tests api-real CHASKI_BIN="$root/build/tools/chaski" -- "${server[@]}"
+    api_tests api-real CHASKI_BIN="$root/build/tools/chaski" -- -m "not fake" "${server[@]}"
   else
     skip "api: the default model is not in $cache and could not be fetched"
   fi
   if [ -x build/asan/tests/chaski-fake ]; then
-    api_tests api-asan CHASKI_FAKE="$root/build/asan/tests/chaski-fake" -- "${server[@]}"
+    api_tests api-asan CHASKI_FAKE="$root/build/asan/tests/chaski-fake" -- -m "not real" "${server[@]}"
   else
     skip "api: build/asan/tests/chaski-fake is not built"
   fi

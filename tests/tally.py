@@ -35,6 +35,10 @@ def of_program(name, output, failed, skipped):
         good, bad, left = (int(c or 0) for c in counts[-1])
         if failed and not bad:
             bad = 1
+        reasons = re.findall(r"^\s*(skip.*)", output, re.M)
+        for line in sorted(set(reasons)):
+            note(f"{name}: {line}")
+        left = left or (1 if reasons and not good + bad else 0)
         if bad:
             note(f"FAILED {name}: {bad}")
         return good, bad, left
