@@ -56,6 +56,41 @@ static void a_nan_is_an_error(void **state)
     smp_free(&s);
 }
 
+static void an_infinite_best_is_an_error(void **state)
+{
+    (void)state;
+    const float infinite[2][3] = {{1, INFINITY, 2}, {-INFINITY, -INFINITY, -INFINITY}};
+    for (int i = 0; i < 4; i++) {
+        struct eng_options o;
+        eng_options_init(&o);
+        o.temperature = i < 2 ? 0.0f : 1.0f;
+        struct smp s;
+        struct err e = {0};
+        float l[3];
+        tok_id t;
+        memcpy(l, infinite[i % 2], sizeof l);
+        assert_int_equal(smp_init(&s, &o, 1, 3, &e), 0);
+        assert_int_equal(smp_choose(&s, ref(), l, NULL, 0, 0, &t, &e), -1);
+        assert_non_null(strstr(e.text, "infinite"));
+        smp_free(&s);
+    }
+}
+
+static void the_coldest_draw_is_the_best(void **state)
+{
+    (void)state;
+    struct eng_options o;
+    eng_options_init(&o);
+    const float l[5] = {1, 300, 2, 299, 0}, below[3] = {-500, -400, -600};
+    for (int i = 0; i < 3; i++) {
+        o.temperature = (const float[]){1e-40f, 1e-38f, 1e-7f}[i];
+        for (uint64_t seed = 0; seed < 20; seed++) {
+            assert_int_equal(choose(&o, l, 5, NULL, 0, seed, 0), 1);
+            assert_int_equal(choose(&o, below, 3, NULL, 0, seed, 0), 1);
+        }
+    }
+}
+
 static void the_draw_depends_on_seed_and_position_alone(void **state)
 {
     (void)state;
@@ -219,6 +254,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_ties_go_to_the_lowest_id),
         cmocka_unit_test(a_nan_is_an_error),
+        cmocka_unit_test(an_infinite_best_is_an_error),
+        cmocka_unit_test(the_coldest_draw_is_the_best),
         cmocka_unit_test(the_draw_depends_on_seed_and_position_alone),
         cmocka_unit_test(truncating_samplers_keep_what_they_say),
         cmocka_unit_test(penalties_lower_what_was_said),

@@ -199,6 +199,8 @@ int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_
     const int top = k->argmax(logits, s->n_vocab);
     if (top < 0)
         return err_set(e, ERR_BUG, "the model gave a logit that is not a number");
+    if (!isfinite(logits[top]))
+        return err_set(e, ERR_BUG, "the model gave a logit that is infinite");
     penalize(s, logits, history, n);
     if (!(o->temperature > 0)) {
         *out = k->argmax(logits, s->n_vocab);
@@ -216,8 +218,10 @@ int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_
             keep++;
         m = keep;
     }
+    /* So cold that the division overflows: then only what the best is ahead by can be divided. */
+    const float off = isfinite(c[0].logit / o->temperature) ? 0 : c[0].logit;
     for (int i = 0; i < m; i++)
-        c[i].logit /= o->temperature;
+        c[i].logit = (c[i].logit - off) / o->temperature;
     const double sum = weigh(c, m), u = smp_uniform(s->seed, counter) * sum;
     double mass = 0;
     int i = 0;
