@@ -164,7 +164,8 @@ static void tables_count_columns_not_bytes(void **state)
 {
     (void)state;
     struct table t = {.n_cols = 3};
-    const char *cells[] = {"NAME", "ID", "SIZE", "\u6f22\u5b57", "1", "2 B", "e\u0301tude", "22", ""};
+    const char *cells[] = {"NAME", "ID", "SIZE", "\u6f22\u5b57", "1", "2 B",
+                           "e\u0301tude", "22", ""};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         table_add(&t, cells[i]);
     char text[256] = {0};

@@ -22,7 +22,7 @@ long client_status(const struct client *c);
 /* client_new with OLLAMA_HOST, then client_check. NULL on error. */
 struct client *client_connect(struct err *e);
 
-/* `in` is borrowed, may be NULL; *out (may be NULL) is a new reference, NULL for an empty answer. */
+/* `in` is borrowed, may be NULL; *out (may be NULL) is a new reference, NULL if nothing came. */
 int client_json(struct client *c, const char *method, const char *path, const json_t *in,
                 json_t **out, struct err *e);
 /* POST, one call of `on_line` for each JSON line; it may return nonzero to stop. An answer with an

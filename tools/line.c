@@ -4,6 +4,7 @@
  * wide characters, several lines and a changed width then need no cases of their own. */
 #include "tools/line.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -106,7 +107,7 @@ static int next_byte(struct edit *e, int wait_ms)
     ssize_t n;
     do
         n = read(STDIN_FILENO, &c, 1);
-    while (n < 0 && !feof(stdin) && poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLHUP)));
+    while (n < 0 && errno == EINTR);
     if (n <= 0)
         return KEY_EOF;
     if (e->typed_ahead > 0) {

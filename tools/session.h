@@ -40,7 +40,8 @@ struct slash { /* what spans several lines */
     struct buf system;
     struct line_history *history;
 };
-/* `line` starts with '/'. Errors of calls are shown here. SLASH_MORE: the next line belongs to it. */
+/* `line` starts with '/'. Errors of calls are shown here. SLASH_MORE: the next line belongs to
+ * it. */
 enum slash_result slash_run(struct session *s, struct slash *sl, const char *line);
 /* A further line of an open /set system """. */
 enum slash_result slash_more(struct session *s, struct slash *sl, const char *line);
