@@ -12,8 +12,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "engine/ops.h"
 
 enum { SLICE_BYTES = 8 << 20 };
+/* Scratch of a step at most. Real models take a fifth of it for 512 rows; a file of a few MiB can
+ * ask for heads that take many GiB. */
+enum { REGION_BYTES = 512 << 20 };
 
 struct loader {
     const struct gguf *g;
@@ -359,6 +363,8 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
     m->pool.head_bytes_v = (size_t)m->hp.d_v * KV_PAGE * width;
     m->pool.page_bytes = (size_t)m->hp.n_layer * (size_t)m->hp.n_head_kv *
                          (m->pool.head_bytes_k + m->pool.head_bytes_v);
+    while (m->n_batch > PRIVATE_ROWS && ops_region_bytes(m, m->n_batch, 1, 0) > REGION_BYTES)
+        m->n_batch /= 2;
     return m;
 fail:
     model_unload(m);

@@ -256,7 +256,13 @@ static int load(struct slot *s, struct err *e)
         goto done;
     const uint64_t used = others + s->m->weight_bytes;
     const uint64_t left = g->cfg.memory_bytes > used ? g->cfg.memory_bytes - used : 0;
-    s->m->pool.n_limit = left / s->m->pool.page_bytes + 1;
+    if (s->m->pool.page_bytes > left) {
+        err_set(e, ERR_MEMORY, "not enough memory for %s: %zu bytes of key-value cache are needed "
+                "beside the weights, %" PRIu64 " are left of the budget", s->name,
+                s->m->pool.page_bytes, left);
+        goto done;
+    }
+    s->m->pool.n_limit = left / s->m->pool.page_bytes;
     if (s->m->chat_template) {
         s->tpl = chat_template_new(CHAT_JINJA, s->m->chat_template, strlen(s->m->chat_template),
                                    &s->tpl_err);
