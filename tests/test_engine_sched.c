@@ -353,6 +353,30 @@ static void models_load_list_and_unload(void **state)
     eng_free(g);
 }
 
+static void more_models_at_once_than_may_be_loaded_take_turns(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const struct eng_config c = {.store = store, .n_threads = 1, .max_loaded = 1,
+                                 .keep_alive_ns = 60000000000};
+    struct eng *g = eng_new(&c, &e);
+    assert_non_null(g);
+    struct eng_options o = options(2, 0);
+    struct answer *a[6];
+    struct eng_job *j[6];
+    for (int i = 0; i < 6; i++) {
+        a[i] = answer_new();
+        j[i] = submit(g, a[i], i % 3, "x", &o, (struct eng_request){0});
+    }
+    for (int i = 0; i < 6; i++) {
+        answer_wait(a[i]);
+        assert_int_equal(a[i]->failed, i % 3 == 2); /* the broken one */
+        eng_job_release(j[i]);
+        answer_free(a[i]);
+    }
+    eng_free(g);
+}
+
 static void a_broken_model_fails_its_requests_with_the_reason(void **state)
 {
     (void)state;
@@ -456,6 +480,7 @@ int main(void)
         cmocka_unit_test(dropped_messages_are_counted),
         cmocka_unit_test(a_cancelled_job_ends_soon_and_others_go_on),
         cmocka_unit_test(models_load_list_and_unload),
+        cmocka_unit_test(more_models_at_once_than_may_be_loaded_take_turns),
         cmocka_unit_test(a_broken_model_fails_its_requests_with_the_reason),
         cmocka_unit_test(draining_ends_what_runs),
     };

@@ -158,23 +158,28 @@ static void admit(struct slot *s)
 
 /* ---- room ----------------------------------------------------------------------------------------- */
 
-static uint64_t bytes_of_others(const struct eng *g, const struct slot *me)
+/* Bytes of the other models that have a place, and how many these are. Those that wait for a place
+ * hold nothing: to count them would let them wait for each other. */
+static uint64_t bytes_of_others(const struct eng *g, const struct slot *me, int *count)
 {
-    uint64_t n = 0;
+    uint64_t bytes = 0;
+    *count = 0;
     for (const struct slot *s = g->slots; s; s = s->next)
-        if (s != me)
-            n += s->need_bytes;
-    return n;
+        if (s != me && s->has_place) {
+            bytes += s->need_bytes;
+            ++*count;
+        }
+    return bytes;
 }
 
-/* Under the lock: is there room for `me`? If not, an idle model is asked to go. */
+/* Under the lock: is there room for `me`? If not, an idle model is asked to go. Alone there is room
+ * always: whether it is enough, the load itself says, with the numbers. */
 static bool has_room(struct eng *g, struct slot *me)
 {
     const int most = g->cfg.max_loaded > 0 ? g->cfg.max_loaded : 3;
-    int n = 0;
-    for (struct slot *s = g->slots; s; s = s->next)
-        n++;
-    if (n <= most && bytes_of_others(g, me) + me->need_bytes <= g->cfg.memory_bytes)
+    int n;
+    const uint64_t others = bytes_of_others(g, me, &n);
+    if (!n || (n < most && others + me->need_bytes <= g->cfg.memory_bytes))
         return true;
     struct slot *victim = NULL;
     bool waiting = false; /* for one that is going already */
@@ -200,14 +205,12 @@ static void wait_for_room(struct slot *s)
     struct eng *g = s->g;
     pthread_mutex_lock(&g->lock);
     while (!atomic_load(&s->cancel_load) && !has_room(g, s)) {
-        /* Alone and still too big: the load itself says what is needed. */
-        if (g->slots == s && !s->next)
-            break;
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
         t.tv_sec += 1;
         pthread_cond_timedwait(&g->changed, &g->lock, &t);
     }
+    s->has_place = true;
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -235,7 +238,8 @@ static int load(struct slot *s, struct err *e)
         goto done;
     pthread_mutex_lock(&g->lock);
     s->need_bytes = gguf_file_bytes(f);
-    const uint64_t others = bytes_of_others(g, s), need = s->need_bytes;
+    int n_others;
+    const uint64_t others = bytes_of_others(g, s, &n_others), need = s->need_bytes;
     pthread_mutex_unlock(&g->lock);
     if (need > g->cfg.memory_bytes) {
         err_set(e, ERR_MEMORY, "not enough memory for %s: needs %" PRIu64 " bytes, budget is %" PRIu64
