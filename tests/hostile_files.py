@@ -2,7 +2,8 @@
 
 A right file is taken apart (keys, tensors, data), changed in one place, and put together again; or
 its bytes are cut and flipped. Every case is (name, bytes, want): want is None (anything goes that
-is no crash), "ok" (a right file all the same) or a word that the error of a load must hold.
+is no crash), "ok" (a right file all the same), "nan" (it loads, but has no answer) or a word that the
+error of a load must hold.
 Seeds are fixed, so a case has the same bytes in every run.
 """
 import random
@@ -342,7 +343,8 @@ def by_hand(data, arch):
         if t.kind == 0:
             for what, v in (("NaN", NAN), ("inf", INF), ("-inf", -INF), ("zero", 0.0), ("huge", 3e38), ("tiny", 1e-45)):
                 yield case(f"{t.name} is {what}", lambda f, n=t.name, v=v: setattr(
-                    f.tensor(n), "data", struct.pack("<f", v) * (len(f.tensor(n).data) // 4)))
+                    f.tensor(n), "data", struct.pack("<f", v) * (len(f.tensor(n).data) // 4)),
+                           "nan" if what == "NaN" else None)
         else:
             for b in (0x00, 0x7c, 0x7e, 0xfc, 0xff):
                 yield case(f"{t.name} is {b:#x}", lambda f, n=t.name, b=b: setattr(

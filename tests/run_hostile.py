@@ -114,7 +114,7 @@ class Files:
                 bad.append(c)
             elif what == "logits" and want == "ok" and got[0] != 0 and b"outside the vocabulary" not in got[1]:
                 bad.append(f"a right file is refused: {got[1][:200]!r}")
-            elif what == "logits" and want not in (None, "ok") and (got[0] != 1 or want.encode() not in got[1]):
+            elif what == "logits" and want not in (None, "ok", "nan") and (got[0] != 1 or want.encode() not in got[1]):
                 bad.append(f"{want!r} is not named: exit {got[0]}, {got[1][:200]!r}")
             elif what == "logits of wrong ids" and want == "ok" and got[0] != 1 and wrong != "out":
                 bad.append("a token id outside the vocabulary is taken")
@@ -206,6 +206,8 @@ class Server:
                                           {"model": "bad", "stream": False, "options": options, **more})
                 if want == "ok" and status != 200:
                     bad.append(f"{what}: a right file is refused: {v}")
+                if want == "nan" and (status != 500 or "the model gave a logit" not in str(v)):
+                    bad.append(f"{what}: an answer from weights that are no numbers: {v}")
             self.ask_json("show", bad, (200, 400, 500, 501), "POST", "/api/show", {"model": "bad", "verbose": True})
             status, v = self.ask_json("tags", bad, (200,), "GET", "/api/tags")
             if v and {m["name"] for m in v["models"]} != {"good:latest", "bad:latest"}:
