@@ -5,7 +5,7 @@
 const struct func *tpl_lookup(const struct func *table, size_t n, const char *p, size_t len)
 {
     for (size_t i = 0; i < n; i++)
-        if (strncmp(table[i].name, p, len) == 0 && table[i].name[len] == 0)
+        if (strlen(table[i].name) == len && !memcmp(table[i].name, p, len)) /* p may hold a NUL */
             return &table[i];
     return NULL;
 }
