@@ -205,7 +205,7 @@ step_fuzz() {
   for t in "${targets[@]}"; do
     local name=${t#tests/fuzz/fuzz_}
     mkdir -p "$folder/new/$name"
-    "$folder/$t" -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+    "$folder/$t" -seed=1 -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
       -artifact_prefix="$folder/new/crash-$name-" "$folder/new/$name" "tests/fuzz/corpus/$name" \
       >"$logs/fuzz-$name" 2>&1 &
     pids+=($!) names+=("$name")
