@@ -1,10 +1,10 @@
 """tests/hostile_files.py - wrong GGUF files, made from right ones: the cases of run_hostile.py.
 
 A right file is taken apart (keys, tensors, data), changed in one place, and put together again; or
-its bytes are cut and flipped. Every case is (name, bytes, want): want is None (anything goes that
-is no crash), "ok" (a right file all the same), "nan" (it loads, but has no answer) or a word that the
-error of a load must hold.
-Seeds are fixed, so a case has the same bytes in every run.
+its bytes are cut and flipped. Every case is (name, a function that makes the bytes, want). want is
+None (anything that is no crash), "ok" (a right file all the same), "nan" (it loads, but has no
+answer), or a word that the error of a load must hold. Seeds are fixed, so a case has the same bytes
+in every run.
 """
 import random
 import struct
@@ -129,6 +129,15 @@ TOKEN_KEYS = ["bos_token_id", "eos_token_id", "eot_token_id", "unknown_token_id"
               "scores", "model", "tokens", "precompiled_charsmap", "remove_extra_whitespaces"]
 
 
+def with_bytes(data, places):
+    def make():
+        b = bytearray(data)
+        for at, byte in places.items():
+            b[at] = byte
+        return bytes(b)
+    return make
+
+
 def cut_and_flipped(name, data, n_random):
     """Cut at every border of the structure and at random places; single bits flipped."""
     f = File(data)
@@ -139,35 +148,34 @@ def cut_and_flipped(name, data, n_random):
     cuts = cuts[:60] + rng.sample(cuts[60:], min(60, len(cuts[60:])))
     cuts += [rng.randrange(len(data)) for _ in range(n_random)]
     for c in cuts:
-        yield f"{name}: cut at {c}", data[:c], None
+        yield f"{name}: cut at {c}", lambda c=c: data[:c], None
     heads = f.data_at
-    places = {"counts": (0, 24), "header": (24, heads), "infos": (heads - 1200, heads),
+    parts = {"counts": (0, 24), "header": (24, heads), "infos": (heads - 1200, heads),
               "data": (heads, len(data))}
-    for part, (lo, hi) in places.items():
+    for part, (lo, hi) in parts.items():
         for _ in range(n_random):
-            b = bytearray(data)
             bit = rng.randrange(lo * 8, hi * 8)
-            b[bit // 8] ^= 1 << bit % 8
-            yield f"{name}: {part}, bit {bit} flipped", bytes(b), None
+            yield f"{name}: {part}, bit {bit} flipped", with_bytes(
+                data, {bit // 8: data[bit // 8] ^ 1 << bit % 8}), None
     for _ in range(n_random):
-        b = bytearray(data)
-        for _ in range(20):
-            b[rng.randrange(24, heads)] = rng.choice((0, 1, 0x7f, 0x80, 0xff, rng.randrange(256)))
-        yield f"{name}: twenty bytes of the header at random", bytes(b), None
+        places = {rng.randrange(24, heads): rng.choice((0, 1, 0x7f, 0x80, 0xff, rng.randrange(256)))
+                  for _ in range(20)}
+        yield f"{name}: twenty bytes of the header at random", with_bytes(data, places), None
 
 
 def odd_keys(name, data, keys):
     for key in keys:
         for what, kind, value in ODD:
-            f = File(data)
-            f.keys[key] = (kind, value)
-            yield f"{name}: {key} = {what}", f.pack(), None
+            yield f"{name}: {key} = {what}", changed(
+                data, lambda f, k=key, v=(kind, value): f.keys.update({k: v})), None
 
 
 def changed(data, fn):
-    f = File(data)
-    out = fn(f)
-    return out if isinstance(out, bytes) else f.pack()
+    def make():
+        f = File(data)
+        out = fn(f)
+        return out if isinstance(out, bytes) else f.pack()
+    return make
 
 
 TEMPLATES = {
@@ -375,7 +383,7 @@ def by_hand(data, arch):
 
 def odd_shapes():
     """Right files of odd sizes: heads of every width, one of everything, wide and flat."""
-    def make(embd, heads, kv, d_k, d_v, ff, vocab, layers=1, ctx=64, rot=None, window=0):
+    def build(embd, heads, kv, d_k, d_v, ff, vocab, layers=1, ctx=64, rot=None, window=0):
         f = File.__new__(File)
         f.magic, f.version, f.n_keys, f.n_tensors = b"GGUF", 3, None, None
         arch = "gemma3" if window else "llama"
@@ -412,6 +420,9 @@ def odd_shapes():
                 for n in ("attn_q_norm", "attn_k_norm"):
                     f.tensors.append(Tensor(p + n + ".weight", [d_k], 0, data(d_k)))
         return f.pack()
+
+    def make(*sizes, **more):
+        return lambda: build(*sizes, **more)
 
     for d_k, d_v in ((1, 1), (2, 2), (3, 5), (4, 1), (5, 3), (6, 6), (7, 9), (12, 20), (15, 17), (24, 8), (31, 33),
                      (33, 31), (65, 63), (100, 7), (255, 257), (1, 1024), (1024, 1), (1023, 1021), (1024, 1024)):

@@ -16,6 +16,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import shutil
@@ -93,7 +94,8 @@ class Files:
             self.ids[what].write_bytes(struct.pack(f"<{len(ids)}i", *ids))
 
     def run(self, case):
-        name, data, want = case
+        name, make, want = case
+        data = make()
         tag = hashlib.sha256(name.encode()).hexdigest()[:16]
         here = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         path, out = here / "m.gguf", here / "m.f32"
@@ -188,8 +190,8 @@ class Server:
         self.said = json.loads(body)["response"]
 
     def run(self, case):
-        name, data, want = case
-        bad = []
+        name, make, want = case
+        data, bad = make(), []
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         status, _ = self.ask("POST", "/api/blobs/" + digest, data)
         if status not in (200, 201):
@@ -221,6 +223,54 @@ class Server:
         except OSError as e:
             bad.append(f"/api/version: {e!r}")
         return name, data, bad
+
+    def crowd(self, bases, cases):
+        """Good and bad models, more than may be loaded, all asked for at once by clients of which some leave:
+        each answer is what it is alone. [complaint]"""
+        bad, alone = [], {}
+        for i, data in enumerate([*bases.values(), *cases]):
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            self.ask("POST", "/api/blobs/" + digest, data)
+            status, body = self.ask("POST", "/api/create", {"model": f"c{i}", "files": {"c.gguf": digest}, "stream": False})
+            if status != 200:
+                return [f"crowd: create {i}: {body}"]
+
+        def chat(name, limit_s=120, **more):
+            status, body = self.ask("POST", "/api/chat", {
+                "model": name, "messages": [{"role": "user", "content": "the"}], "stream": False,
+                "options": {"temperature": 0, "num_predict": 5}, **more}, limit_s=limit_s)
+            v = json.loads(body)
+            return status, v["message"]["content"] if status == 200 else v["error"]
+
+        for i in range(len(bases) + len(cases)):
+            alone[f"c{i}"] = chat(f"c{i}")
+
+        def client(seed):
+            rng = random.Random(seed)
+            for _ in range(6):
+                name, kind = rng.choice(list(alone)), rng.random()
+                try:
+                    if kind < 0.6:
+                        got = chat(name, keep_alive=rng.choice([0, "1s", "5m"]))
+                        if got != alone[name]:
+                            bad.append(f"crowd: {name} says {got}, alone {alone[name]}")
+                    elif kind < 0.85:
+                        self.ask("POST", "/api/generate", {"model": name, "prompt": "the " * 40, "stream": False, "options":
+                                 {"num_predict": 300}}, limit_s=rng.choice([0.01, 0.05]))
+                    else:
+                        self.ask("GET", rng.choice(["/api/ps", "/api/tags"]), limit_s=120)
+                except TimeoutError:
+                    if kind < 0.6 or kind >= 0.85:
+                        bad.append(f"crowd: {name} does not answer")
+                except OSError as e:
+                    bad.append(f"crowd: {name}: {e!r}")
+
+        threads = [threading.Thread(target=client, args=(i,)) for i in range(16)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return bad
 
     def end(self, before):
         """The last checks: [complaint]."""
@@ -323,6 +373,10 @@ def main():
                         before = server.peak()
                     if server.process.poll() is not None:
                         break
+                crowd = ("llama: 3 kv heads", "llama: bos is 320", "llama: output_norm.weight is NaN",
+                         "llama: no output_norm.weight", "llama: pre unknown", "template: a huge repeat", "two tokens")
+                data = [c[1]() for c in hostile_files.all_cases(bases) if c[0] in crowd]
+                count(("many models at once", b"", server.crowd(bases, data)))
                 count(("the server at the end", b"", server.end(before or server.peak())))
             finally:
                 if server.process.poll() is None:
