@@ -250,10 +250,11 @@ static struct node *parse_subscript(struct parser *p, struct node *on)
     bool slice = false;
     while (p->t->type != K_RBRACKET && p->t->type != K_COMMA) {
         if (p->t->type == K_COLON) {
+            if (i == 2) /* a third colon */
+                tpl_expect(p, K_COMMA);
             slice = true;
             p->t++;
-            if (++i > 2)
-                tpl_expect(p, K_RBRACKET);
+            i++;
         } else {
             if (part[i])
                 tpl_expect(p, K_RBRACKET);
