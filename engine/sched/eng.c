@@ -225,8 +225,7 @@ static struct slot *slot_new(struct eng *g, const struct store_model *m, struct 
     store_name_short(&m->name, s->name, sizeof s->name);
     snprintf(s->id, sizeof s->id, "%s", m->id);
     for (size_t i = 0; i < m->n_layers; i++) {
-        if (strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model") ||
-            s->n_files == MAX_FILES)
+        if (strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model"))
             continue;
         s->files[s->n_files++] = m->layers[i].digest;
         s->need_bytes += m->layers[i].size;
@@ -251,21 +250,37 @@ static struct slot *slot_new(struct eng *g, const struct store_model *m, struct 
     return s;
 }
 
-/* The key of a model: its first GGUF layer, in manifest order. */
-static const struct digest *first_file(const struct store_model *m)
+/* Do slot and model have the same GGUF layers, in order? Parts of a split model may be shared. */
+static bool same_files(const struct slot *s, const struct store_model *m)
 {
-    for (size_t i = 0; i < m->n_layers; i++)
-        if (!strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model"))
-            return &m->layers[i].digest;
-    return NULL;
+    int n = 0;
+    for (size_t i = 0; i < m->n_layers; i++) {
+        if (strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model"))
+            continue;
+        if (n == s->n_files || memcmp(&s->files[n], &m->layers[i].digest, sizeof s->files[n]))
+            return false;
+        n++;
+    }
+    return n == s->n_files;
+}
+
+/* At most MAX_FILES + 1 are counted. */
+static int n_model_layers(const struct store_model *m)
+{
+    int n = 0;
+    for (size_t i = 0; i < m->n_layers && n <= MAX_FILES; i++)
+        n += !strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model");
+    return n;
 }
 
 int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink *sink,
                struct eng_job **out, struct err *e)
 {
-    const struct digest *key = first_file(r->model);
-    if (!key)
+    const int n_files = n_model_layers(r->model);
+    if (!n_files)
         return err_set(e, ERR_INPUT, "this model has no GGUF file");
+    if (n_files > MAX_FILES)
+        return err_set(e, ERR_LIMIT, "this model has more than %d GGUF files", MAX_FILES);
     if (r->template_text && r->chat) { /* say it before anything is loaded */
         struct chat_template *t =
             chat_template_new(CHAT_GO, r->template_text, strlen(r->template_text), e);
@@ -280,7 +295,7 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     int rc = -1;
     pthread_mutex_lock(&g->lock);
     struct slot *s = g->slots;
-    while (s && memcmp(&s->files[0], key, sizeof *key))
+    while (s && !same_files(s, r->model))
         s = s->next;
     if (g->draining || (s && s->n_queued >= most))
         err_set(e, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");

@@ -59,7 +59,7 @@ struct slot {
     pthread_cond_t wake;       /* with eng.lock */
     enum slot_state state;     /* lock */
     bool has_place;            /* counted among the loaded models; until then it waits; lock */
-    struct digest files[MAX_FILES]; /* GGUF parts; files[0] is the key */
+    struct digest files[MAX_FILES]; /* GGUF parts, in order: all of them are the key */
     int n_files;
     char name[512], id[65];
     struct eng_job *head, *tail; /* waiting; lock */

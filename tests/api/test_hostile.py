@@ -21,10 +21,10 @@ ONE = {"num_predict": 1}
 
 
 def tree(server):
-    """All files of the store and its folder, but for what an upload adds and the log."""
-    root = server.store.parent
-    return sorted(str(p.relative_to(root)) for p in root.rglob("*")
-                  if p.is_file() and "blobs" not in p.parts and p.suffix != ".log")
+    """All files of the store but its blobs, and what lies beside the store."""
+    inside = [p for p in server.store.rglob("*") if p.is_file() and "blobs" not in p.parts]
+    beside = [p for p in server.store.parent.iterdir() if p.is_file()]
+    return sorted(str(p) for p in inside + beside)
 
 
 @pytest.fixture(autouse=True)
@@ -462,3 +462,51 @@ def test_what_is_no_model_is_not_made_one(server, data):
     a = server.post(CREATE, {"model": "never", "files": {"m.gguf": digest}})
     assert '"error"' in a.text and "success" not in a.text
     assert server.post(SHOW, {"model": "never"}).status == 404
+
+
+# ---- a store that somebody damaged -------------------------------------------------------------------------
+
+
+def test_a_damaged_store_breaks_no_other_model(make_server):
+    """Manifests as no program writes them: each is an error of its model, and hides none of the others."""
+    s = make_server()
+    library = next(s.store.glob("manifests/*/*"))
+    good = json.loads((library / "m/latest").read_bytes())
+    layer = next(x for x in good["layers"] if x["mediaType"].endswith("image.model"))
+
+    def blob(data, kind):
+        digest = hashlib.sha256(data).hexdigest()
+        (s.store / "blobs" / f"sha256-{digest}").write_bytes(data)
+        return {"mediaType": f"application/vnd.ollama.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+
+    def layers(*some):
+        return {**good, "layers": list(some)}
+
+    broken = [b"", b"x", b"null", b"[]", b"\0" * 99, b"\xff" * 50, b"[" * 99999, json.dumps(good).encode()[:-9],
+              {**good, "layers": {}}, layers(1), layers(None), layers({**layer, "digest": 5}), layers({**layer, "size": -1}),
+              layers({**layer, "digest": "sha256:../../../../etc/passwd"}), layers({**layer, "digest": "sha256:" + "0" * 64}),
+              layers({**layer, "size": "x"}), layers({**layer, "mediaType": 5}), layers({**layer, "mediaType": "x" * 9999}),
+              layers(*[layer] * 2000), {**good, "config": {**layer, "mediaType": good["config"]["mediaType"]}},
+              layers(layer, blob(b"[]", "params")), layers(layer, blob(b"\xff", "system")), layers(layer, blob(b"{}", "messages"))]
+    for i, manifest in enumerate(broken):
+        (library / f"broken{i}").mkdir()
+        (library / f"broken{i}" / "latest").write_bytes(manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode())
+    for name in ("dir", "link", "fifo", ".hidden", "a b"):
+        (library / name).mkdir()
+    (library / "dir/latest").mkdir()
+    os.symlink("/etc/passwd", library / "link/latest")
+    os.mkfifo(library / "fifo/latest")
+    (library / "a b/latest").write_text(json.dumps(good))
+    (library / "file").write_bytes(b"x")
+    for name in [f"broken{i}" for i in range(len(broken))] + ["dir", "link", "fifo", ".hidden", "a b"]:
+        for path, body in ((SHOW, {}), (G, {"prompt": "x", "stream": False, "options": ONE})):
+            a = s.post(path, {"model": name, **body})
+            if s.is_fake and a.status == 200:
+                continue # the fake engine opens no files
+            assert a.status in (400, 404, 500), (name, path, a.status, a.text[:300])
+            assert "root:" not in error_of(a)
+        a = s.ask("DELETE", DELETE, {"model": name})
+        assert a.status in (200, 400, 404, 500), (name, a.text)
+    assert "m:latest" in [x["name"] for x in s.get("/api/tags").json()["models"]]
+    a = s.post(G, {"model": "m", "prompt": "x", "stream": False, "options": ONE})
+    assert a.status == 200, a.text
