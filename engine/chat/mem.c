@@ -53,7 +53,7 @@ void tpl_charge(struct tpl *c, size_t n)
 
 static void *pool_take(struct tpl *c, struct pool *p, size_t n)
 {
-    if (n <= (size_t)(p->end - p->cur)) {
+    if (p->cur && n <= (size_t)(p->end - p->cur)) {
         void *at = p->cur;
         p->cur += n;
         return at;
