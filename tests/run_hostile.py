@@ -3,8 +3,8 @@
 
 Some hundreds of wrong GGUF files (tests/hostile_files.py) through `chaski inspect`, `logits`,
 `tokenize`, `bench`, and through the server: each gives one clear line and exit 1, or a right
-answer; no signal, under 10 s, under 1 GiB. The server answers each with JSON and a fitting status, goes on
-answering, and a good model says the same at the end as at the start.
+answer; no signal, under 10 s, under 1 GiB. The server answers each with JSON and a fitting status,
+goes on answering, and a good model says the same at the end as at the start.
 
 --all runs every case (some thousands, half an hour); without it every few-th, the same ones in
 every run. --keep writes the files that failed into FOLDER. Last line: N passed, N failed.
@@ -69,7 +69,8 @@ def complaint(what, got, limit_s, asan):
         return f"{what}: {peak >> 20} MiB"
     # Log lines begin with a time; the error is the one line that begins with its word.
     lines = [x for x in err.split(b"\n")[:-1] if not re.match(rb"\d{4}-\d\d-\d\dT\S+Z ", x)]
-    if status == 1 and (len(lines) != 1 or not lines[0].startswith(b"Error: ") or len(lines[0]) < 12):
+    if status == 1 and (len(lines) != 1 or not lines[0].startswith(b"Error: ")
+                        or len(lines[0]) < 12):
         return f"{what}: exit 1 with {err[:300]!r}"
     if not err.isascii():
         try:
@@ -102,21 +103,29 @@ class Files:
         path.write_bytes(data)
         turn = int(tag, 16)
         wrong = list(self.ids)[1 + turn % 4]
-        runs = [("inspect", ["inspect", path] + (["--json"] if turn % 3 == 0 else [])),
-                ("logits", ["logits", "-m", path, "--tokens", self.ids["few"], "--out", out, "--threads", "2"]),
-                ("logits of wrong ids", ["logits", "-m", path, "--tokens", self.ids[wrong], "--out", out, "--threads", "1"]),
-                ("tokenize", ["tokenize", "-m", path] + (["--special", "--bos"] if turn % 2 else [])),
-                ("bench", ["bench", "-m", path, "-p", "8", "-n", "2", "-r", "1", "-t", "2"])]
+        runs = [
+            ("inspect", ["inspect", path] + (["--json"] if turn % 3 == 0 else [])),
+            ("logits",
+             ["logits", "-m", path, "--tokens", self.ids["few"], "--out", out, "--threads", "2"]),
+            ("logits of wrong ids",
+             ["logits", "-m", path, "--tokens", self.ids[wrong], "--out", out, "--threads", "1"]),
+            ("tokenize", ["tokenize", "-m", path] + (["--special", "--bos"] if turn % 2 else [])),
+            ("bench", ["bench", "-m", path, "-p", "8", "-n", "2", "-r", "1", "-t", "2"])
+        ]
         bad = []
         for what, args in runs:
             got = command([self.chaski, *map(str, args)], self.folder, self.limit_s,
-                          "The \u00fc\U0001f600 <|im_start|> a\x00b  in\n".encode() + b"\xff\xc3" * 9)
+                          "The \u00fc\U0001f600 <|im_start|> a\x00b  in\n".encode() +
+                          b"\xff\xc3" * 9)
             c = complaint(what, got, self.limit_s, self.asan)
             if c:
                 bad.append(c)
-            elif what == "logits" and want == "ok" and got[0] != 0 and b"outside the vocabulary" not in got[1]:
+            elif what == "logits" and want == "ok" and got[
+                    0] != 0 and b"outside the vocabulary" not in got[1]:
                 bad.append(f"a right file is refused: {got[1][:200]!r}")
-            elif what == "logits" and want not in (None, "ok", "nan") and (got[0] != 1 or want.encode() not in got[1]):
+            elif what == "logits" and want not in (None, "ok",
+                                                   "nan") and (got[0] != 1
+                                                               or want.encode() not in got[1]):
                 bad.append(f"{want!r} is not named: exit {got[0]}, {got[1][:200]!r}")
             elif what == "logits of wrong ids" and want == "ok" and got[0] != 1 and wrong != "out":
                 bad.append("a token id outside the vocabulary is taken")
@@ -125,6 +134,7 @@ class Files:
 
 
 class Server:
+
     def __init__(self, build, asan, folder):
         self.asan = asan
         with socket.socket() as s:
@@ -132,10 +142,15 @@ class Server:
             self.port = s.getsockname()[1]
         self.log = open(pathlib.Path(folder) / "server.log", "w+b")
         suppress = pathlib.Path(__file__).resolve().parent / "api/lsan.supp"
-        env = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{self.port}", "OLLAMA_MODELS": str(pathlib.Path(folder) / "store"),
-               "LSAN_OPTIONS": f"suppressions={suppress}:print_suppressions=0"}
-        self.process = subprocess.Popen([str(build / "tools/chaski"), "serve"], env=env,
-                                        stdout=subprocess.DEVNULL, stderr=self.log)
+        env = {
+            **os.environ, "OLLAMA_HOST": f"127.0.0.1:{self.port}",
+            "OLLAMA_MODELS": str(pathlib.Path(folder) / "store"),
+            "LSAN_OPTIONS": f"suppressions={suppress}:print_suppressions=0"
+        }
+        self.process = subprocess.Popen([str(build / "tools/chaski"), "serve"],
+                                        env=env,
+                                        stdout=subprocess.DEVNULL,
+                                        stderr=self.log)
         for _ in range(400):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -145,9 +160,12 @@ class Server:
         raise SystemExit("the server does not start")
 
     def ask(self, method, path, body=None, limit_s=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit_s or (60 if self.asan else 10))
+        c = http.client.HTTPConnection("127.0.0.1",
+                                       self.port,
+                                       timeout=limit_s or (60 if self.asan else 10))
         try:
-            c.request(method, path, body if isinstance(body, (bytes, type(None))) else json.dumps(body))
+            c.request(method, path, body if isinstance(body,
+                                                       (bytes, type(None))) else json.dumps(body))
             r = c.getresponse()
             return r.status, r.read()
         finally:
@@ -176,14 +194,17 @@ class Server:
         return status, v
 
     def good_answer(self):
-        return self.ask("POST", "/api/generate", {
-            "model": "good", "prompt": "the an", "stream": False,
-            "options": {"temperature": 0, "num_predict": 12}})
+        return self.ask(
+            "POST", "/api/generate", {
+                "model": "good", "prompt": "the an", "stream": False,
+                "options": {"temperature": 0, "num_predict": 12}
+            })
 
     def start(self, data):
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         self.ask("POST", "/api/blobs/" + digest, data)
-        self.ask("POST", "/api/create", {"model": "good", "files": {"g.gguf": digest}, "stream": False})
+        self.ask("POST", "/api/create",
+                 {"model": "good", "files": {"g.gguf": digest}, "stream": False})
         status, body = self.good_answer()
         if status != 200:
             raise SystemExit(f"the good model does not answer: {body}")
@@ -200,18 +221,21 @@ class Server:
                                   {"model": "bad", "files": {"b.gguf": digest}, "stream": False})
         if status == 200:
             options = {"num_predict": 3, "temperature": 0.5, "seed": 1, "num_ctx": 64}
-            for what, path, more in (
-                    ("generate", "/api/generate", {"prompt": "the a\u00fc"}),
-                    ("chat", "/api/chat", {"messages": [{"role": "user", "content": "x"}]}),
-                    ("generate raw", "/api/generate", {"prompt": "the", "raw": True, "keep_alive": 0})):
-                status, v = self.ask_json(what, bad, (200, 400, 500, 501), "POST", path,
-                                          {"model": "bad", "stream": False, "options": options, **more})
+            for what, path, more in (("generate", "/api/generate", {"prompt": "the a\u00fc"}),
+                                     ("chat", "/api/chat",
+                                      {"messages": [{"role": "user", "content": "x"}]
+                                       }), ("generate raw", "/api/generate",
+                                            {"prompt": "the", "raw": True, "keep_alive": 0})):
+                status, v = self.ask_json(
+                    what, bad, (200, 400, 500, 501), "POST", path,
+                    {"model": "bad", "stream": False, "options": options, **more})
                 if want == "ok" and status != 200:
                     bad.append(f"{what}: a right file is refused: {v}")
                 if want == "nan" and (status != 500 or "the model gave a logit" not in str(v)):
                     bad.append(f"{what}: an answer from weights that are no numbers: {v}")
-            self.ask_json("show", bad, (200, 400, 500, 501), "POST", "/api/show", {"model": "bad", "verbose": True})
-            status, v = self.ask_json("tags", bad, (200,), "GET", "/api/tags")
+            self.ask_json("show", bad, (200, 400, 500, 501), "POST", "/api/show",
+                          {"model": "bad", "verbose": True})
+            status, v = self.ask_json("tags", bad, (200, ), "GET", "/api/tags")
             if v and {m["name"] for m in v["models"]} != {"good:latest", "bad:latest"}:
                 bad.append(f"tags: {v}")
             status, body = self.ask("DELETE", "/api/delete", {"model": "bad"})
@@ -225,20 +249,26 @@ class Server:
         return name, data, bad
 
     def crowd(self, bases, cases):
-        """Good and bad models, more than may be loaded, all asked for at once by clients of which some leave:
-        each answer is what it is alone. [complaint]"""
+        """Good and bad models, more than may be loaded, all asked for at once by clients of which
+        some leave: each answer is what it is alone. [complaint]"""
         bad, alone = [], {}
         for i, data in enumerate([*bases.values(), *cases]):
             digest = "sha256:" + hashlib.sha256(data).hexdigest()
             self.ask("POST", "/api/blobs/" + digest, data)
-            status, body = self.ask("POST", "/api/create", {"model": f"c{i}", "files": {"c.gguf": digest}, "stream": False})
+            status, body = self.ask(
+                "POST", "/api/create",
+                {"model": f"c{i}", "files": {"c.gguf": digest}, "stream": False})
             if status != 200:
                 return [f"crowd: create {i}: {body}"]
 
         def chat(name, limit_s=120, **more):
-            status, body = self.ask("POST", "/api/chat", {
-                "model": name, "messages": [{"role": "user", "content": "the"}], "stream": False,
-                "options": {"temperature": 0, "num_predict": 5}, **more}, limit_s=limit_s)
+            status, body = self.ask(
+                "POST",
+                "/api/chat", {
+                    "model": name, "messages": [{"role": "user", "content": "the"}],
+                    "stream": False, "options": {"temperature": 0, "num_predict": 5}, **more
+                },
+                limit_s=limit_s)
             v = json.loads(body)
             return status, v["message"]["content"] if status == 200 else v["error"]
 
@@ -255,8 +285,12 @@ class Server:
                         if got != alone[name]:
                             bad.append(f"crowd: {name} says {got}, alone {alone[name]}")
                     elif kind < 0.85:
-                        self.ask("POST", "/api/generate", {"model": name, "prompt": "the " * 40, "stream": False, "options":
-                                 {"num_predict": 300}}, limit_s=rng.choice([0.01, 0.05]))
+                        self.ask("POST",
+                                 "/api/generate", {
+                                     "model": name, "prompt": "the " * 40, "stream": False,
+                                     "options": {"num_predict": 300}
+                                 },
+                                 limit_s=rng.choice([0.01, 0.05]))
                     else:
                         self.ask("GET", rng.choice(["/api/ps", "/api/tags"]), limit_s=120)
                 except TimeoutError:
@@ -265,7 +299,7 @@ class Server:
                 except OSError as e:
                     bad.append(f"crowd: {name}: {e!r}")
 
-        threads = [threading.Thread(target=client, args=(i,)) for i in range(16)]
+        threads = [threading.Thread(target=client, args=(i, )) for i in range(16)]
         for t in threads:
             t.start()
         for t in threads:
@@ -310,8 +344,9 @@ def base_files(build, folder):
 def chosen(cases, step, offset):
     """Every `step`-th of the cases that come in dozens; all that are one of a kind."""
     for i, case in enumerate(cases):
-        many = re.search(r"cut at|flipped|at random|: (tokenizer|llama|gemma3|general)\.\S+ = | has type | is 0x"
-                         r"|^qwen2|^gemma3", case[0])
+        many = re.search(
+            r"cut at|flipped|at random|: (tokenizer|llama|gemma3|general)\.\S+ = | has type | is 0x"
+            r"|^qwen2|^gemma3", case[0])
         if not many or (i + offset) % step == 0 or case[0].endswith("unchanged"):
             yield case
 
@@ -349,18 +384,19 @@ def main():
         if not a.no_files:
             files = Files(a.build, a.asan, folder)
             hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            if not a.asan: # children inherit it
+            if not a.asan:  # children inherit it
                 resource.setrlimit(resource.RLIMIT_AS, (GIB, hard))
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 waiting = []
                 for case in cases(0):
                     waiting.append(pool.submit(files.run, case))
-                    while len(waiting) > 4: # cases are made as they are needed
+                    while len(waiting) > 4:  # cases are made as they are needed
                         count(waiting.pop(0).result())
                 for w in waiting:
                     count(w.result())
             resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-            print(f"{passed + failed} files through the commands in {time.monotonic() - t0:.0f} s", flush=True)
+            print(f"{passed + failed} files through the commands in {time.monotonic() - t0:.0f} s",
+                  flush=True)
         if not a.no_server:
             t0, n, before = time.monotonic(), 0, None
             server = Server(a.build, a.asan, folder)
@@ -373,8 +409,9 @@ def main():
                         before = server.peak()
                     if server.process.poll() is not None:
                         break
-                crowd = ("llama: 3 kv heads", "llama: bos is 320", "llama: output_norm.weight is NaN",
-                         "llama: no output_norm.weight", "llama: pre unknown", "template: a huge repeat", "two tokens")
+                crowd = ("llama: 3 kv heads", "llama: bos is 320",
+                         "llama: output_norm.weight is NaN", "llama: no output_norm.weight",
+                         "llama: pre unknown", "template: a huge repeat", "two tokens")
                 data = [c[1]() for c in hostile_files.all_cases(bases) if c[0] in crowd]
                 count(("many models at once", b"", server.crowd(bases, data)))
                 count(("the server at the end", b"", server.end(before or server.peak())))
