@@ -283,6 +283,7 @@ step_hostile() {
   title "hostile files"
   if [ ! -f tests/run_hostile.py ]; then skip "hostile: no tests/run_hostile.py"; return; fi
   checked hostile python3 tests/run_hostile.py build
+  [ ! -x build/asan/tools/chaski ] || checked hostile-asan python3 tests/run_hostile.py build/asan --asan
 }
 
 # Reference data that stands beside the repository on our machines, and is not needed elsewhere.

@@ -172,8 +172,12 @@ class Server:
             c.close()
 
     def peak(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return {k: int(re.search(k + r":\s+(\d+)", status)[1]) * 1024 for k in ("VmRSS", "VmHWM")}
+        """Memory now and at most, open files, threads."""
+        here = pathlib.Path(f"/proc/{self.process.pid}")
+        status = (here / "status").read_text()
+        memory = {k: int(re.search(k + r":\s+(\d+)", status)[1]) * 1024 for k in ("VmRSS", "VmHWM")}
+        return {**memory, "files": len(os.listdir(here / "fd")),
+                "threads": int(re.search(r"Threads:\s+(\d+)", status)[1])}
 
     def ask_json(self, what, bad, allowed, *args, **more):
         """The parsed answer; what is wrong with it goes to `bad`."""
@@ -317,6 +321,9 @@ class Server:
             bad.append(f"memory went up to {memory['VmHWM'] >> 20} MiB")
         if not self.asan and memory["VmRSS"] > before["VmRSS"] + (200 << 20):
             bad.append(f"memory grew from {before['VmRSS'] >> 20} to {memory['VmRSS'] >> 20} MiB")
+        for what in ("files", "threads"):
+            if memory[what] > before[what] + 8:
+                bad.append(f"{before[what]} {what} at the start, {memory[what]} at the end")
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(60)
         self.log.seek(0)
