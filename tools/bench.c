@@ -1,32 +1,14 @@
 /* tools/bench.c - `chaski bench`: tokens a second of prompt and generation, as llama-bench
  * defines them: a prompt of p tokens in batches of 512, with the logits of its last token; n
  * tokens one by one from an empty context, with logits each. One warm-up, r repetitions. */
-#include <getopt.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
+#include "tools/args.h"
 #include "tools/commands.h"
-
-static const char help[] =
-    "Measure prompt and generation speed of a model\n"
-    "\n"
-    "Usage:\n"
-    "  chaski bench -m FILE [flags]\n"
-    "\n"
-    "Flags:\n"
-    "  -m, --model FILE      the GGUF file\n"
-    "  -p, --n-prompt N      tokens of the prompt, 0 = no such test (default 512)\n"
-    "  -n, --n-gen N         tokens to generate, 0 = no such test (default 128)\n"
-    "  -t, --threads N       threads (default: as many as this machine gives)\n"
-    "  -r, --repetitions N   (default 3)\n"
-    "  -o, --output md|json  (default md)\n"
-    "  -h, --help            this text\n"
-    "\n"
-    "Environment Variables:\n"
-    "      CHASKI_ISA        kernels to use (default: the best for this CPU)\n";
 
 enum { MAX_REPS = 1000, MAX_TOKENS = 1 << 20 };
 
@@ -34,12 +16,6 @@ struct result {
     int n_prompt, n_gen;
     double ts[MAX_REPS];
 };
-
-static int usage(const char *text)
-{
-    fprintf(stderr, "Error: %s\nUse \"chaski bench --help\" for more information.\n", text);
-    return 2;
-}
 
 /* Ids that any model has, the same on every run. */
 static void fill(tok_id *ids, int n, int n_vocab)
@@ -117,43 +93,42 @@ static void print_md(const struct result *r, int n, int reps, const char *path,
 
 int cmd_bench(int argc, char **argv)
 {
-    const char *path = NULL;
+    const char *path = NULL, *output = "md";
     long p = 512, n = 128, t = 0, reps = 3;
-    bool json = false;
-    struct model_config cfg = {.isa = getenv("CHASKI_ISA")};
-    static const struct option longs[] = {{"model", 1, 0, 'm'},   {"n-prompt", 1, 0, 'p'},
-                                          {"n-gen", 1, 0, 'n'},   {"threads", 1, 0, 't'},
-                                          {"repetitions", 1, 0, 'r'}, {"output", 1, 0, 'o'},
-                                          {"help", 0, 0, 'h'},    {0}};
-    for (int c; (c = getopt_long(argc, argv, "m:p:n:t:r:o:h", longs, NULL)) != -1;) {
-        long *out = c == 'p' ? &p : c == 'n' ? &n : c == 't' ? &t : c == 'r' ? &reps : NULL;
-        if (out) {
-            char *end;
-            *out = strtol(optarg, &end, 10);
-            if (*end || !*optarg || *out < 0)
-                return usage("-p, -n, -t and -r want whole numbers");
-        } else if (c == 'm') {
-            path = optarg;
-        } else if (c == 'o') {
-            if (strcmp(optarg, "md") && strcmp(optarg, "json"))
-                return usage("-o wants md or json");
-            json = !strcmp(optarg, "json");
-        } else if (c == 'h') {
-            fputs(help, stdout);
-            return 0;
-        } else {
-            return 2;
-        }
-    }
-    if (optind < argc || !path)
-        return usage("-m FILE is wanted");
-    if (p > MAX_TOKENS || n > MAX_TOKENS || t > 1024 || reps < 1 || reps > MAX_REPS)
-        return usage("a number is too large");
+    const struct arg_flag flags[] = {
+        {"model", 'm', ARG_TEXT, &path, "the GGUF file"},
+        {"n-prompt", 'p', ARG_INT, &p, "tokens of the prompt, 0 = no such test (default 512)"},
+        {"n-gen", 'n', ARG_INT, &n, "tokens to generate, 0 = no such test (default 128)"},
+        {"threads", 't', ARG_INT, &t, "threads (0: as many as this machine gives)"},
+        {"repetitions", 'r', ARG_INT, &reps, "how often each is measured (default 3)"},
+        {"output", 'o', ARG_TEXT, &output, "md (default) or json, a list of rows"},
+        {0},
+    };
+    static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
+                                      NULL};
+    const struct command about = {
+        .name = "bench",
+        .use = "-m FILE",
+        .about = "Measure prompt and generation speed of a model",
+        .flags = flags,
+        .env = env,
+    };
+    int words;
+    const int status = args_parse(&about, argc, argv, &words);
+    if (status >= 0)
+        return status;
+    if (!path)
+        return fail_with(EXIT_USAGE, "-m FILE is wanted");
+    if (p < 0 || p > MAX_TOKENS || n < 0 || n > MAX_TOKENS || t < 0 || t > 1024 || reps < 1 ||
+        reps > MAX_REPS)
+        return fail_with(EXIT_USAGE, "-p, -n, -t or -r is out of range");
+    if (strcmp(output, "md") && strcmp(output, "json"))
+        return fail_with(EXIT_USAGE, "-o wants md or json");
+    const struct model_config cfg = {.isa = getenv("CHASKI_ISA"), .n_threads = (int)t};
 
     int rc = 1, n_results = 0;
     struct err e = {0};
     struct seq *s = NULL;
-    cfg.n_threads = (int)t;
     struct result *results = calloc(2, sizeof *results);
     const long most = p > n ? p : n;
     tok_id *ids = malloc((size_t)(most + 1) * sizeof *ids);
@@ -178,13 +153,13 @@ int cmd_bench(int argc, char **argv)
                 goto done;
     }
     rc = 0;
-    if (json)
+    if (!strcmp(output, "json"))
         rc = print_json(results, n_results, (int)reps, path, m) ? 1 : 0;
     else
         print_md(results, n_results, (int)reps, path, m);
 done:
     if (rc)
-        fprintf(stderr, "Error: %s\n", e.text[0] ? e.text : "no memory");
+        fail_with(EXIT_FAILED, "%s", e.text[0] ? e.text : "no memory");
     free(logits);
     free(ids);
     free(results);

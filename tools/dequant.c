@@ -2,6 +2,7 @@
  *
  * Facts: shared/spec decisions.md 37. It is what the checker of the quant formats calls; the values
  * are those the engine computes with (kernels_dequant). OUT appears only when it is whole. */
+#include "tools/args.h"
 #include "tools/commands.h"
 
 #include <errno.h>
@@ -84,16 +85,24 @@ int cmd_dequant(int argc, char **argv)
     FILE *in = NULL, *out = NULL;
     char *part = NULL;
     int rc = 1;
-    if (argc != 4) {
-        fputs("Usage:\n  chaski dequant TYPE IN.bin OUT.f32\n", stderr);
-        return 2;
-    }
-    const size_t n = strlen(argv[3]) + 6;
-    if (find_type(argv[1], &type, &e))
+    static const struct command about = {
+        .name = "dequant",
+        .use = "TYPE IN.bin OUT.f32",
+        .about = "Turn raw blocks of a tensor type into raw little-endian float32",
+        .min_words = 3,
+        .max_words = 3,
+    };
+    int words;
+    const int status = args_parse(&about, argc, argv, &words);
+    if (status >= 0)
+        return status;
+    const char *type_name = argv[0], *from = argv[1], *to = argv[2];
+    const size_t n = strlen(to) + 6;
+    if (find_type(type_name, &type, &e))
         goto done;
-    in = fopen(argv[2], "rb");
+    in = fopen(from, "rb");
     if (!in) {
-        err_set(&e, ERR_IO, "%s: %s", argv[2], strerror(errno));
+        err_set(&e, ERR_IO, "%s: %s", from, strerror(errno));
         goto done;
     }
     part = malloc(n);
@@ -101,7 +110,7 @@ int cmd_dequant(int argc, char **argv)
         err_set(&e, ERR_MEMORY, "out of memory");
         goto done;
     }
-    snprintf(part, n, "%s.part", argv[3]);
+    snprintf(part, n, "%s.part", to);
     out = fopen(part, "wb");
     if (!out) {
         err_set(&e, ERR_IO, "%s: %s", part, strerror(errno));
@@ -111,8 +120,8 @@ int cmd_dequant(int argc, char **argv)
     if (fclose(out) && !failed)
         failed = err_set(&e, ERR_IO, "%s: %s", part, strerror(errno));
     out = NULL;
-    if (!failed && rename(part, argv[3]))
-        failed = err_set(&e, ERR_IO, "%s: %s", argv[3], strerror(errno));
+    if (!failed && rename(part, to))
+        failed = err_set(&e, ERR_IO, "%s: %s", to, strerror(errno));
     if (failed)
         (void)unlink(part);
     else

@@ -1,40 +1,10 @@
 /* tools/logits.c - `chaski logits`: the logits of every position of a list of token ids. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
+#include "tools/args.h"
 #include "tools/commands.h"
-
-static const char help[] =
-    "Compute the logits of every position of a list of tokens\n"
-    "\n"
-    "Usage:\n"
-    "  chaski logits -m FILE --tokens IDS.i32 --out LOGITS.f32 [flags]\n"
-    "\n"
-    "Flags:\n"
-    "  -m, --model FILE     the GGUF file\n"
-    "      --tokens FILE    token ids, little-endian int32\n"
-    "      --out FILE       logits, little-endian float32, a row of n_vocab for each position\n"
-    "      --threads N      threads (default: as many as this machine gives)\n"
-    "      --batch N        rows of a step at most (default 512)\n"
-    "      --kv f16|f32     type of the key-value cache (default f16)\n"
-    "  -h, --help           this text\n"
-    "\n"
-    "Environment Variables:\n"
-    "      CHASKI_ISA       kernels to use (default: the best for this CPU)\n";
-
-static int fail(const char *text)
-{
-    fprintf(stderr, "Error: %s\n", text);
-    return 1;
-}
-
-static int usage(const char *text)
-{
-    fprintf(stderr, "Error: %s\nUse \"chaski logits --help\" for more information.\n", text);
-    return 2;
-}
 
 static tok_id *read_ids(const char *path, size_t *n)
 {
@@ -71,41 +41,40 @@ bad:
 
 int cmd_logits(int argc, char **argv)
 {
-    const char *path = NULL, *tokens = NULL, *out = NULL;
-    struct model_config cfg = {.isa = getenv("CHASKI_ISA")};
-    static const struct option longs[] = {{"model", 1, 0, 'm'},   {"tokens", 1, 0, 't'},
-                                          {"out", 1, 0, 'o'},     {"threads", 1, 0, 'n'},
-                                          {"batch", 1, 0, 'b'},   {"kv", 1, 0, 'k'},
-                                          {"help", 0, 0, 'h'},    {0}};
-    for (int c; (c = getopt_long(argc, argv, "m:h", longs, NULL)) != -1;) {
-        switch (c) {
-        case 'm': path = optarg; break;
-        case 't': tokens = optarg; break;
-        case 'o': out = optarg; break;
-        case 'n':
-        case 'b': {
-            char *end;
-            const long v = strtol(optarg, &end, 10);
-            if (*end || !*optarg || v < 1 || v > 65536)
-                return usage(c == 'n' ? "--threads wants a number from 1 to 65536"
-                                      : "--batch wants a number from 1 to 65536");
-            if (c == 'n')
-                cfg.n_threads = (int)v;
-            else
-                cfg.n_batch = (int)v;
-            break;
-        }
-        case 'k':
-            if (strcmp(optarg, "f16") && strcmp(optarg, "f32"))
-                return usage("--kv wants f16 or f32");
-            cfg.kv_f32 = !strcmp(optarg, "f32");
-            break;
-        case 'h': fputs(help, stdout); return 0;
-        default: return 2;
-        }
-    }
-    if (optind < argc || !path || !tokens || !out)
-        return usage("-m FILE, --tokens IDS.i32 and --out LOGITS.f32 are wanted");
+    const char *path = NULL, *tokens = NULL, *out = NULL, *kv = "f16";
+    long threads = 0, batch = 512;
+    const struct arg_flag flags[] = {
+        {"model", 'm', ARG_TEXT, &path, "the GGUF file"},
+        {"tokens", 0, ARG_TEXT, &tokens, "token ids, little-endian int32"},
+        {"out", 0, ARG_TEXT, &out, "logits, little-endian float32, a row of n_vocab a position"},
+        {"threads", 0, ARG_INT, &threads, "threads (0: as many as this machine gives)"},
+        {"batch", 0, ARG_INT, &batch, "rows of a step at most (default 512)"},
+        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default) or f32"},
+        {0},
+    };
+    static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
+                                      NULL};
+    const struct command about = {
+        .name = "logits",
+        .use = "-m FILE --tokens IDS.i32 --out LOGITS.f32",
+        .about = "Compute the logits of every position of a list of tokens",
+        .flags = flags,
+        .env = env,
+    };
+    int words;
+    const int status = args_parse(&about, argc, argv, &words);
+    if (status >= 0)
+        return status;
+    if (!path || !tokens || !out)
+        return fail_with(EXIT_USAGE, "-m FILE, --tokens IDS.i32 and --out LOGITS.f32 are wanted");
+    if (threads < 0 || threads > 1024 || batch < 1 || batch > 65536)
+        return fail_with(EXIT_USAGE, "--threads wants 0 to 1024, --batch 1 to 65536");
+    if (strcmp(kv, "f16") && strcmp(kv, "f32"))
+        return fail_with(EXIT_USAGE, "--kv wants f16 or f32");
+    const struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
+                                     .n_threads = (int)threads,
+                                     .n_batch = (int)batch,
+                                     .kv_f32 = !strcmp(kv, "f32")};
 
     int rc = 1;
     struct err e = {0};
@@ -116,7 +85,10 @@ int cmd_logits(int argc, char **argv)
     struct model *m = NULL;
     tok_id *ids = read_ids(tokens, &n);
     if (!ids || !n)
-        return free(ids), fail("the file of tokens cannot be read, is empty, or is no list of int32");
+        {
+        free(ids);
+        return fail_with(EXIT_FAILED, "%s: no list of int32, or it cannot be read", tokens);
+    }
     m = model_open(path, &cfg, &e);
     if (!m || !(s = seq_new(m, &e)))
         goto done;
@@ -148,5 +120,5 @@ done:
     free(ids);
     seq_free(s);
     model_close(m);
-    return rc ? fail(e.text) : 0;
+    return rc ? fail_with(EXIT_FAILED, "%s", e.text) : 0;
 }
