@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include "engine/engine.h"
 #include "engine/families/families.h"
+#include "engine/model/tune.h"
 #include "gguf/gguf.h"
 #include "kernels/kernels.h"
 
@@ -54,6 +55,7 @@ struct model {
     struct crew *crew;           /* borrowed, or owned (bench level) */
     bool owns_crew;
     int n_batch;                 /* rows a step at most */
+    struct tune tune;            /* threads of small steps */
 
     uint8_t *region[2];          /* shared memory of a step (engine/ops.h) */
     size_t region_bytes[2];

@@ -126,8 +126,13 @@ int model_step(struct model *m, struct step *s, struct err *e)
     int n_th = crew_size(m->crew);
     if (s->n_threads > 0 && s->n_threads < n_th)
         n_th = s->n_threads;
-    struct work w = {.m = m, .s = s, .n_th = n_th, .logit_rows = rows};
-    crew_run(m->crew, n_th, run_thread, &w);
+    const bool small = s->n_rows <= PRIVATE_ROWS;
+    const int use = small ? tune_threads(&m->tune, n_th) : n_th;
+    struct work w = {.m = m, .s = s, .n_th = use, .logit_rows = rows};
+    const int64_t t0 = time_mono_ns();
+    crew_run(m->crew, use, run_thread, &w);
+    if (small)
+        tune_learn(&m->tune, use, n_th, time_mono_ns() - t0);
     s->stopped = w.shared.stopped;
     s->logits = m->logits;
     rc = 0;
