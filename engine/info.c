@@ -82,6 +82,8 @@ static void judge_templates(const struct store_model *m, const char *jinja, stru
     out->can_think = tags || splits;
 }
 
+enum { MAX_TEMPLATE_BYTES = 1 << 20 };
+
 int info_read(struct store *s, const struct store_model *m, struct eng_info *out,
               char **chat_template, struct err *e)
 {
@@ -101,7 +103,9 @@ int info_read(struct store *s, const struct store_model *m, struct eng_info *out
     }
     if (arch.n)
         memcpy(out->architecture, arch.p, arch.n);
-    if (jinja.p) {
+    /* These live as long as the server: a template that the engine refuses for its size when it is
+     * used (chat.h) is not worth keeping. */
+    if (jinja.p && jinja.n <= MAX_TEMPLATE_BYTES) {
         *chat_template = strndup(jinja.p, jinja.n);
         if (!*chat_template) {
             err_set(e, ERR_MEMORY, "out of memory");
