@@ -162,7 +162,8 @@ void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg);
 void crew_barrier(struct crew *c, int i);
 /* Inside fn: the next piece of work, 0, 1, 2...; starts again at 0 after each barrier. */
 int crew_next(struct crew *c);
-/* Threads that this machine gives us: min(affinity mask, cgroup quota rounded down), at least 1. */
+/* Threads that this machine gives us: cores of the affinity mask (one CPU a core: hyper-threads give
+ * int8 work nothing), limited by the cgroup quota rounded down; at least 1. */
 int crew_default_size(void);
 
 #endif
