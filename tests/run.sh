@@ -240,7 +240,6 @@ api_tests() {
   env CHASKI="$root/build/tools/chaski" CHASKI_CACHE="$cache" ${vars[@]+"${vars[@]}"} \
     build/venv/bin/python -m pytest -q -ra --timeout=300 -p no:cacheprovider \
     --junitxml="$logs/$name.xml" "$@" >"$logs/$name" 2>&1
-  grep -E '^(FAILED|ERROR)' "$logs/$name" | sed 's/^/  /'
   tally pytest "$logs/$name.xml"
 }
 

@@ -17,7 +17,7 @@ COUNTS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 
 
 def note(text):
-    print("  " + text, file=sys.stderr)
+    print("  " + text[:200], file=sys.stderr)
 
 
 def of_program(name, output, failed, skipped):

@@ -111,7 +111,7 @@ def test_odd_heads(server, head):
             s.settimeout(5)
             while part := s.recv(65536):
                 out += part
-        except (ConnectionResetError, BrokenPipeError, TimeoutError):
+        except OSError:  # reset, closed before our shutdown, or silent
             pass
     assert not out or out.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), out[:200]
     assert b"HTTP/1.1 5" not in out[:12], out[:300]
