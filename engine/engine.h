@@ -136,9 +136,6 @@ void eng_job_cancel(struct eng_job *j); /* any thread; the sink gets fail(ERR_CA
 void eng_job_hold(struct eng_job *j, bool hold);
 void eng_job_release(struct eng_job *j); /* the caller's reference */
 
-/* Render the prompt only (debug render, tests). `out` must be zeroed. */
-int eng_render(struct eng *g, const struct eng_request *r, struct buf *out, struct err *e);
-
 struct eng_loaded { /* a row of /api/ps */
     char name[512], id[65];
     struct digest model;      /* of the GGUF */

@@ -184,32 +184,6 @@ static void answer_short(struct call *c, const struct gen *g, const char *reason
     buf_free(&b);
 }
 
-static void answer_render(struct call *c, const struct gen *g, const struct eng_request *r)
-{
-    struct buf text = {0}, b = {0};
-    struct err e = {0};
-    if (eng_render(c->srv->cfg.eng, r, &text, &e) != 0) {
-        call_fail(c, &e);
-    } else {
-        char now[TIME_TEXT];
-        print_time(time_real_ns(), now);
-        buf_printf(&b,
-                   "{\"model\":%s,\"created_at\":\"%s\",%s,\"done\":false,\"_debug_info\":{"
-                   "\"rendered_template\":",
-                   g->model, now,
-                   g->ask.is_chat ? "\"message\":{\"role\":\"\",\"content\":\"\"}"
-                                  : "\"response\":\"\"");
-        print_json_string(&b, text.p ? text.p : "", text.n);
-        buf_puts(&b, "}}");
-        if (b.failed || text.failed)
-            call_fail_status(c, 500, "out of memory");
-        else
-            call_answer(c, 200, type_json, b.p, b.n);
-    }
-    buf_free(&text);
-    buf_free(&b);
-}
-
 static int lay_options(struct eng_options *o, const struct ask *a, const struct store_model *m,
                        struct err *e)
 {
@@ -277,8 +251,9 @@ static void submit(struct call *c, struct gen *g, const struct store_model *m)
     if (!g->is_load && lay_prompt(&r, a, m, info, &chat, &context, &e) != 0)
         goto fail;
     if (a->render_only && !g->is_load) {
-        answer_render(c, g, &r);
-        goto done;
+        err_set(&e, ERR_UNSUPPORTED,
+                "_debug_render_only is not supported by this version of chaski yet");
+        goto fail;
     }
     const struct eng_sink sink = {c, on_piece, on_done, on_fail};
     g->submitted_ns = time_mono_ns();

@@ -392,16 +392,6 @@ void eng_job_release(struct eng_job *j)
     job_unref(j);
 }
 
-int eng_render(struct eng *g, const struct eng_request *r, struct buf *out, struct err *e)
-{
-    char *text = prompt_of(r);
-    if (!text)
-        return err_set(e, ERR_MEMORY, "out of memory");
-    buf_puts(out, text);
-    free(text);
-    return 0;
-}
-
 int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e)
 {
     *out = calloc(MAX_MODELS, sizeof **out);

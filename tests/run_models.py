@@ -5,7 +5,7 @@
 
 Uses what is in the cache (CHASKI_CACHE, ~/.cache/chaski); names what is not. For each model: the
 file is sound, the vocabulary gives a text back, logits have the same bits with every instruction
-set, thread count and batch, and the server answers alike alone, again from its cache, and beside
+set, thread count and batch, and the server answers alike alone, asked again, and beside
 others. Ends with "N passed, N failed, N skipped". Exit status 1 if a check failed.
 """
 import argparse
@@ -115,7 +115,7 @@ def check_answers(args, server, name, path, folder):
     text = server.ask("/api/generate", greedy)["response"]
     say("Madrid" in text, f"{name}: goes on with {text!r}")
     again = server.ask("/api/generate", greedy)["response"]
-    say(again == text, f"{name}: the same again, from the prefix cache")
+    say(again == text, f"{name}: the same when asked again")
 
     drawn = {"model": "m-" + name, "messages": [{"role": "user", "content": "Name three colours."}],
              "options": {"temperature": 1, "seed": 7, "num_predict": 40}}

@@ -337,14 +337,6 @@ void eng_job_release(struct eng_job *j)
     job_unref(j);
 }
 
-int eng_render(struct eng *g, const struct eng_request *r, struct buf *out, struct err *e)
-{
-    (void)g;
-    (void)r;
-    (void)out;
-    return err_set(e, ERR_UNSUPPORTED, "rendering without generating is not supported yet");
-}
-
 /* ---- listing and unloading ------------------------------------------------------------------------------ */
 
 static int by_expiry(const void *a, const void *b)
