@@ -24,6 +24,41 @@ static int rows_of(const struct mat *w, int32_t g)
     return left < MAT_ROWS ? left : MAT_ROWS;
 }
 
+/* Columns c0..c1-1 of row groups g..g+n_groups-1. */
+static void sweep(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a,
+                  float *y, size_t ldy, bool add, int32_t g, int n_groups, int c0, int c1,
+                  struct mm_scratch *m)
+{
+    const int nb = w->n_cols / 32, panel = t->widen ? WIDE_BLOCKS : PANEL_BLOCKS;
+    const int32_t *a32 = (const int32_t *)(const void *)a->a32;
+
+    for (int i = 0; i < n_groups; i++)
+        memset(m->acc[i], 0, (size_t)(c1 - c0 + 1) * sizeof m->acc[i][0]);
+    for (int b = 0; b < nb; b += panel) {
+        const int pb = nb - b < panel ? nb - b : panel;
+        for (int i = 0; i < n_groups; i++)
+            t->unpack(&m->p[i],
+                      w->data + (size_t)(g + i) * w->group_bytes +
+                          (size_t)(b / t->blocks) * t->unit_bytes,
+                      pb / t->blocks);
+        for (int c = c0; c < c1; c += cols) {
+            const int width = a32_width(a->n, cols, c);
+            const int32_t *ca = a32 + a32_offset(nb, c) + (size_t)b * A32_FIELDS * width;
+            /* Each column's rows are a line far from the last: fetched while the last tiles run. */
+            for (int i = 0; i < width && b + pb == nb; i++)
+                __builtin_prefetch(y + (size_t)g * MAT_ROWS + (size_t)(c - c0 + i) * ldy, 1);
+            if (t->widen) {
+                t->widen(m->wide, ca, width, pb);
+                ca = m->wide;
+            }
+            for (int i = 0; i < n_groups; i++)
+                t->tile[width / 2](&m->p[i], pb, ca, m->acc[i] + (c - c0), m->s);
+        }
+    }
+    for (int i = 0; i < n_groups; i++)
+        store(y + (size_t)(g + i) * MAT_ROWS, ldy, add, c1 - c0, rows_of(w, g + i), m->acc[i]);
+}
+
 void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,
             size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch)
 {
@@ -35,35 +70,21 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
         return;
     if (n <= cols) {
         for (int32_t g = g0; g < g1; g++) {
-            t->gemv[a32_width(n, cols, 0)](w->data + (size_t)g * w->group_bytes, nb / t->blocks, a32, m->acc);
-            store(y + (size_t)g * MAT_ROWS, ldy, add, n, rows_of(w, g), m->acc);
+            t->gemv[a32_width(n, cols, 0)](w->data + (size_t)g * w->group_bytes, nb / t->blocks,
+                                           a32, m->acc[0]);
+            store(y + (size_t)g * MAT_ROWS, ldy, add, n, rows_of(w, g), m->acc[0]);
         }
         return;
     }
     /* 192 columns of a whole panel of k; more when k is short. */
-    const int kb = nb < PANEL_BLOCKS ? nb : PANEL_BLOCKS;
+    const int groups = t->widen ? MM_GROUPS : 1, blocks = t->widen ? WIDE_BLOCKS : PANEL_BLOCKS;
+    const int kb = nb < blocks ? nb : blocks;
     int col_block = 192 * PANEL_BLOCKS / (kb > 0 ? kb : 1);
     col_block = (col_block < MM_COL_BLOCK ? col_block : MM_COL_BLOCK) / cols * cols;
     for (int c0 = 0; c0 < n; c0 += col_block) {
         const int c1 = n - c0 < col_block ? n : c0 + col_block;
-        for (int32_t g = g0; g < g1; g++) {
-            const uint8_t *packed = w->data + (size_t)g * w->group_bytes;
-            float *out = y + (size_t)c0 * ldy + (size_t)g * MAT_ROWS;
-            memset(m->acc, 0, (size_t)(c1 - c0 + 1) * sizeof m->acc[0]);
-            for (int b = 0; b < nb; b += PANEL_BLOCKS) {
-                const int pb = nb - b < PANEL_BLOCKS ? nb - b : PANEL_BLOCKS;
-                t->unpack(&m->p, packed + (size_t)(b / t->blocks) * t->unit_bytes, pb / t->blocks);
-                for (int c = c0; c < c1; c += cols) {
-                    const int width = a32_width(n, cols, c);
-                    /* Each column's 16 rows are a line far from the last: fetched while the last
-                     * tiles run. */
-                    for (int i = 0; i < width && b + pb == nb; i++)
-                        __builtin_prefetch(out + (size_t)(c - c0 + i) * ldy, 1);
-                    const int32_t *ca = a32 + a32_offset(nb, c) + (size_t)b * A32_FIELDS * width;
-                    t->tile[width / 2](&m->p, pb, ca, m->acc + (c - c0), m->s);
-                }
-            }
-            store(out, ldy, add, c1 - c0, rows_of(w, g), m->acc);
-        }
+        for (int32_t g = g0; g < g1; g += groups)
+            sweep(t, cols, w, a, y + (size_t)c0 * ldy, ldy, add, g,
+                  g1 - g < groups ? g1 - g : groups, c0, c1, m);
     }
 }

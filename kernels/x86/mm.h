@@ -13,6 +13,9 @@ enum {
     PANEL_BLOCKS = 64,  /* 2048 values of k */
     MM_COLS_MAX = 12,   /* widest tile */
     MM_COL_BLOCK = 516, /* columns a panel sweeps at most: their A32 records stay in L2 */
+    MM_GROUPS = 4,      /* row groups swept together, where columns are widened first */
+    WIDE_BLOCKS = 16,   /* of such a panel */
+    WIDE_FIELDS = 17,   /* of a widened record: 16 pairs of int16 codes, f32 d_a */
 };
 
 /* One block of 32 in a panel: codes by step, then scales. */
@@ -20,20 +23,32 @@ struct pan {
     uint8_t q[8][64];
     uint32_t s0[16], s1[16]; /* f32 or int16 pairs, by type */
 };
+/* The same, widened: q[step][pair of values][row][value of the pair]. */
+struct wide_pan {
+    int16_t q[8][2][16][2];
+    float d[16];
+};
 struct panel {
-    struct pan b[PANEL_BLOCKS];
+    union {
+        struct pan b[PANEL_BLOCKS];
+        struct wide_pan w[WIDE_BLOCKS];
+    };
     float d[PANEL_BLOCKS / 8][16], dmin[PANEL_BLOCKS / 8][16]; /* K-quants */
     float mn[PANEL_BLOCKS][2][16]; /* their minima; the second of halves (Q2_K) */
 };
 struct mm_scratch {
-    struct panel p;
-    float acc[MM_COL_BLOCK + MM_COLS_MAX][16];
+    struct panel p[MM_GROUPS];
+    float acc[MM_GROUPS][MM_COL_BLOCK + MM_COLS_MAX][16];
+    int32_t wide[WIDE_BLOCKS * WIDE_FIELDS * MM_COLS_MAX + 8];
     float s[MM_COLS_MAX][16]; /* sums of a super-block */
 };
 
 struct mm_type {
     int blocks;        /* of 32 in a unit of the packed form: 1, or 8 for K-quants */
     size_t unit_bytes; /* of 16 rows */
+    /* NULL, or writes the records of `width` columns with int16 codes, for the tiles to read
+     * instead: worth it when MM_GROUPS groups share them. Panels are WIDE_BLOCKS then. */
+    void (*widen)(int32_t *wide, const int32_t *a, int width, int n_blocks);
     void (*unpack)(struct panel *p, const uint8_t *units, int n_units);
     /* acc[c][r] += n_blocks blocks; by width / 2 */
     void (*tile[MM_COLS_MAX / 2 + 1])(const struct panel *p, int n_blocks, const int32_t *a,

@@ -4,7 +4,8 @@
  * acc), with mins acc = fma(m_w, d_a * asum, acc). Integer plan: vpmaddubsw (codes unsigned) into
  * int16, one widening a block. Sums fit: codes to 15 give 30480; codes to 31 start at -16 * pair
  * sums, so the final value is at most 32512 and wrapping on the way is harmless. Q8_0: |w| times
- * the activation with w's sign (activations are never -128), widened at each step.
+ * the activation with w's sign (activations are never -128), widened at each step; tiles of it
+ * multiply int16 codes.
  * Tile: 2 vectors of 8 rows x up to 6 columns; float sums stay in memory (16 registers). */
 #include "kernels/x86/a32.h"
 #include "kernels/x86/mm.h"
@@ -114,6 +115,69 @@ AI void tile(const int type, const int C, const struct panel *p, int nb, const i
     }
 }
 
+/* Q8_0 in tiles: codes of both sides as int16, two multiplies for 32 products of a row where signs
+ * would take three. */
+static void widen_q8(int32_t *o, const int32_t *a, int width, int nb)
+{
+    for (int i = 0; i < nb; i++, a += A32_FIELDS * width, o += WIDE_FIELDS * width) {
+        for (int j = 0; j < 2 * width; j++)
+            _mm256_storeu_si256((void *)(o + 8 * j),
+                                _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(a + 4 * j))));
+        /* 8 dwords for at most 6: what is too many is written over by the next record. */
+        _mm256_storeu_si256((void *)(o + 16 * width), ld(a + A32_D * width));
+    }
+}
+
+AI void tile_q8(const int C, const struct panel *p, int nb, const int32_t *a, float (*acc)[16])
+{
+    const struct wide_pan *b = p->w;
+    for (int i = 0; i < nb; i++, b++, a += WIDE_FIELDS * C) {
+        __m256i s[2][C_MAX];
+#pragma GCC unroll 16
+        for (int j = 0; j < 16; j++) {
+            const __m256i w0 = ld(b->q[j >> 1][j & 1]), w1 = ld(b->q[j >> 1][j & 1] + 8);
+#pragma GCC unroll 6
+            for (int c = 0; c < C; c++) {
+                const __m256i x = _mm256_set1_epi32(a[(j >> 1) * 2 * C + 2 * c + (j & 1)]);
+                const __m256i p0 = _mm256_madd_epi16(w0, x), p1 = _mm256_madd_epi16(w1, x);
+                s[0][c] = pin(j == 0 ? p0 : _mm256_add_epi32(s[0][c], p0));
+                s[1][c] = pin(j == 0 ? p1 : _mm256_add_epi32(s[1][c], p1));
+            }
+        }
+        const __m256 d0 = _mm256_load_ps(b->d), d1 = _mm256_load_ps(b->d + 8);
+#pragma GCC unroll 6
+        for (int c = 0; c < C; c++) {
+            const __m256 da = field_f(a, 16, C, c);
+            __m256 a0 = _mm256_load_ps(acc[c]), a1 = _mm256_load_ps(acc[c] + 8);
+            a0 = _mm256_fmadd_ps(_mm256_mul_ps(d0, da), _mm256_cvtepi32_ps(s[0][c]), a0);
+            a1 = _mm256_fmadd_ps(_mm256_mul_ps(d1, da), _mm256_cvtepi32_ps(s[1][c]), a1);
+            _mm256_store_ps(acc[c], a0);
+            _mm256_store_ps(acc[c] + 8, a1);
+        }
+    }
+}
+
+static void unpack_Q8_0(struct panel *p, const uint8_t *units, int nb)
+{
+    const struct pk_q8_0 *b = (const void *)units;
+    const __m256i pairs = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+                                           0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    for (int i = 0; i < nb; i++, b++) {
+        struct wide_pan *o = &p->w[i];
+        for (int g = 0; g < 8; g++)
+            for (int h = 0; h < 2; h++) {
+                const __m256i q = _mm256_shuffle_epi8(ld(b->q[g] + 32 * h), pairs);
+                const __m256i v = _mm256_permute4x64_epi64(q, 0xd8);
+                _mm256_store_si256((void *)o->q[g][0][8 * h],
+                                   _mm256_cvtepi8_epi16(_mm256_castsi256_si128(v)));
+                _mm256_store_si256((void *)o->q[g][1][8 * h],
+                                   _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1)));
+            }
+        _mm256_store_ps(o->d, scale8(b->d, 0));
+        _mm256_store_ps(o->d + 8, scale8(b->d, 1));
+    }
+}
+
 AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, int nb,
              const int32_t *a, float (*acc)[16])
 {
@@ -173,22 +237,30 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
     {                                                                                           \
         gemv(TYPE_##T, C, sizeof(struct U), b, nb, a, acc);                                     \
     }
-#define KERNELS(T, U)                                                                           \
+#define PANELS(T, U)                                                                            \
     TILE(T, 2)                                                                                  \
     TILE(T, 4)                                                                                  \
     TILE(T, 6)                                                                                  \
+    static void unpack_##T(struct panel *p, const uint8_t *b, int nb)                           \
+    {                                                                                           \
+        unpack(TYPE_##T, sizeof(struct U), p, b, nb);                                           \
+    }
+#define TILE_Q8(C)                                                                              \
+    static void tile_Q8_0_2x##C(const struct panel *p, int nb, const int32_t *a,                \
+                                float (*acc)[16], float (*s)[16])                               \
+    {                                                                                           \
+        tile_q8(C, p, nb, a, acc);                                                              \
+    }
+#define KERNELS(T, U, WIDEN)                                                                    \
     GEMV(T, U, 1)                                                                               \
     GEMV(T, U, 2)                                                                               \
     GEMV(T, U, 3)                                                                               \
     GEMV(T, U, 4)                                                                               \
     GEMV(T, U, 6)                                                                               \
-    static void unpack_##T(struct panel *p, const uint8_t *b, int nb)                           \
-    {                                                                                           \
-        unpack(TYPE_##T, sizeof(struct U), p, b, nb);                                           \
-    }                                                                                           \
     static const struct mm_type mm_##T = {                                                      \
         1,                                                                                      \
         sizeof(struct U),                                                                       \
+        WIDEN,                                                                                  \
         unpack_##T,                                                                             \
         {NULL, tile_##T##_2x2, tile_##T##_2x4, tile_##T##_2x6},                                 \
         {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3, gemv_##T##_2x4, NULL,            \
@@ -200,11 +272,18 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
         x86_mm(&mm_##T, C_MAX, w, a, y, ldy, add, g0, g1, scratch);                             \
     }
 
-KERNELS(Q4_0, pk_q4_0)
-KERNELS(Q4_1, pk_q4_1)
-KERNELS(Q5_0, pk_q5_0)
-KERNELS(Q5_1, pk_q5_1)
-KERNELS(Q8_0, pk_q8_0)
+PANELS(Q4_0, pk_q4_0)
+PANELS(Q4_1, pk_q4_1)
+PANELS(Q5_0, pk_q5_0)
+PANELS(Q5_1, pk_q5_1)
+TILE_Q8(2)
+TILE_Q8(4)
+TILE_Q8(6)
+KERNELS(Q4_0, pk_q4_0, NULL)
+KERNELS(Q4_1, pk_q4_1, NULL)
+KERNELS(Q5_0, pk_q5_0, NULL)
+KERNELS(Q5_1, pk_q5_1, NULL)
+KERNELS(Q8_0, pk_q8_0, widen_q8)
 
 void x86_blocks_avx2(struct kernels *k)
 {

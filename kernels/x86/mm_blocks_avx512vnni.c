@@ -144,6 +144,7 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
     static const struct mm_type mm_##T = {                                                      \
         1,                                                                                      \
         sizeof(struct U),                                                                       \
+        NULL,                                                                                   \
         unpack_##T,                                                                             \
         {NULL, tile_##T##_1x2, tile_##T##_1x4, tile_##T##_1x6, tile_##T##_1x8, tile_##T##_1x10, \
          tile_##T##_1x12},                                                                      \

@@ -295,6 +295,7 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
     static const struct mm_type mm_##T = {                                                      \
         8,                                                                                      \
         sizeof(struct pk_##P),                                                                  \
+        NULL,                                                                                   \
         unpack_##T,                                                                             \
         {NULL, tile_##T##_2x2, tile_##T##_2x4, tile_##T##_2x6},                                 \
         {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3, gemv_##T##_2x4, NULL,            \

@@ -256,6 +256,7 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
     static const struct mm_type mm_##T = {                                                      \
         8,                                                                                      \
         sizeof(struct pk_##P),                                                                  \
+        NULL,                                                                                   \
         unpack_##T,                                                                             \
         {NULL, tile_##T##_1x2, tile_##T##_1x4, tile_##T##_1x6, tile_##T##_1x8, tile_##T##_1x10, \
          tile_##T##_1x12},                                                                      \
