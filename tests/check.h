@@ -31,7 +31,8 @@ void fill_blocks(uint32_t type, uint8_t *blocks, size_t n_blocks, enum w_kind ki
 
 /* ---- comparison -------------------------------------------------------------------------- */
 
-extern const struct kernels *all[8]; /* all[0] is ref */
+enum { MAX_TABLES = 16 };
+extern const struct kernels *all[MAX_TABLES]; /* all[0] is ref */
 extern int n_all;
 extern int n_checks, n_failed;
 
@@ -47,6 +48,5 @@ extern const int n_mm_types;
 void check_matmul(const char *only); /* NULL: all types */
 void check_rest(void);
 void check_attend(void);
-int bench(const char *only, bool json);
 
 #endif

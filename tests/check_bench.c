@@ -1,13 +1,16 @@
-/* tests/check_bench.c - speed of the slots, one thread: CPU time of the thread, best of windows. */
-#include <math.h>
+/* tests/check_bench.c - speed of single kernels on one thread: check_kernels --bench.
+ *
+ * The clock is the thread's CPU time: a stranger who takes the CPU away does not count. Reading it
+ * costs 0.5 us, so calls are timed in windows of at least 100 us. The tables of one kernel and
+ * shape are measured in turn, a window each: what disturbs the machine then disturbs them alike,
+ * and their ratio holds where their figures waver. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "tests/check.h"
+#include "tests/check_bench.h"
 
-static bool as_json;
-static int n_lines;
+enum { MOST_WINDOWS = 4096, WINDOW_NS = 100000, LEAST_WINDOWS = 5 };
 
 static int64_t cpu_ns(void)
 {
@@ -16,246 +19,273 @@ static int64_t cpu_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* Best time of one call, ns: at least 3 calls and about 60 ms. */
-static double best_of(void (*fn)(void *), void *arg)
+struct timed { /* one table at one kernel and shape */
+    struct bench_side s;
+    int reps, n; /* calls a window, windows */
+    int64_t spent_ns;
+    double ns[MOST_WINDOWS];     /* of one call */
+    double cycles, instructions; /* the least of a call; 0: not known */
+};
+
+static void window(struct timed *t, const struct bench_kernel *b, bool counters)
 {
-    double best = 1e300;
-    fn(arg); /* warm */
-    int64_t end = cpu_ns() + 60000000;
-    for (int i = 0; i < 3 || cpu_ns() < end; i++) {
-        int64_t t0 = cpu_ns();
-        int reps = 0;
-        do {
-            fn(arg);
-            reps++;
-        } while (cpu_ns() - t0 < 20000);
-        double t = (double)(cpu_ns() - t0) / reps;
-        best = t < best ? t : best;
-        if (t > 2e8 && i >= 1)
+    uint64_t c0 = 0, i0 = 0, c1 = 0, i1 = 0;
+    if (counters)
+        counters_read(&c0, &i0);
+    const int64_t t0 = cpu_ns();
+    for (int i = 0; i < t->reps; i++)
+        b->call(&t->s, b->arg);
+    const int64_t ns = cpu_ns() - t0;
+    if (counters)
+        counters_read(&c1, &i1);
+    t->spent_ns += ns;
+    t->ns[t->n++] = (double)ns / t->reps;
+    const double cycles = (double)(c1 - c0) / t->reps, ins = (double)(i1 - i0) / t->reps;
+    if (counters && (!(t->cycles > 0) || cycles < t->cycles)) {
+        t->cycles = cycles;
+        t->instructions = ins;
+    }
+}
+
+/* Warm up, and find how many calls fill a window. */
+static void calibrate(struct timed *t, const struct bench_kernel *b)
+{
+    b->call(&t->s, b->arg);
+    for (t->reps = 1;;) {
+        t->n = 0;
+        window(t, b, false);
+        const double ns = t->ns[0] * t->reps;
+        if (ns >= WINDOW_NS || t->reps > 1 << 24)
             break;
+        const int more = ns > 0 ? (int)(t->reps * (1.05 * WINDOW_NS / ns)) + 1 : 2 * t->reps;
+        t->reps = more > 10 * t->reps ? 10 * t->reps : more;
     }
-    return best;
+    t->n = 0;
+    t->spent_ns = 0;
 }
 
-static void line(const char *table, const char *slot, double ns, double ops, double bytes)
+static int by_size(const void *a, const void *b)
 {
-    if (as_json)
-        printf("%s\n  {\"table\": \"%s\", \"slot\": \"%s\", \"ns\": %.1f, \"gops\": %.2f, \"gbs\": "
-               "%.2f}",
-               n_lines ? "," : "", table, slot, ns, ops / ns, bytes / ns);
-    else
-        printf("%-11s %-34s %12.1f ns %9.2f GOP/s %8.2f GB/s\n", table, slot, ns, ops / ns,
-               bytes / ns);
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+struct report {
+    bool json, counters;
+    char no_counters[160]; /* why not */
+    int n_lines;
+};
+
+static void cpu_name(char *out, size_t cap)
+{
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    snprintf(out, cap, "unknown CPU");
+    while (f && fgets(line, sizeof line, f)) {
+        char *p = strchr(line, ':');
+        if (!p || strncmp(line, "model name", 10))
+            continue;
+        p[strcspn(p, "\"\\\n")] = 0;
+        snprintf(out, cap, "%s", p + 2);
+        break;
+    }
+    if (f)
+        fclose(f);
+}
+
+static void head(const struct report *r)
+{
+    char cpu[200];
+    cpu_name(cpu, sizeof cpu);
+    if (r->json) {
+        printf("{\"cpu\": \"%s\", \"counters\": %s, \"no_counters\": \"%s\",\n \"results\": [", cpu,
+               r->counters ? "true" : "false", r->no_counters);
+        return;
+    }
+    printf("%s; one thread, CPU time, rates of the best window\n", cpu);
+    if (r->no_counters[0])
+        printf("no counters: %s\n", r->no_counters);
+    printf("%-16s %-16s %-14s %12s %12s %12s %9s %8s", "kernel", "shape", "table", "best ns", "p10",
+           "median", "GOP/s", "GB/s");
+    if (r->counters)
+        printf(" %12s %12s %9s", "cycles", "instr.", "MAC/cycle");
+    printf(" %7s\n", "times");
+}
+
+static void line(struct report *r, const struct bench_kernel *b, struct timed *t, const char *from,
+                 double *first_gops)
+{
+    const struct bench_side *s = &t->s;
+    qsort(t->ns, (size_t)t->n, sizeof *t->ns, by_size);
+    const double best = t->ns[0], p10 = t->ns[t->n / 10], median = t->ns[t->n / 2];
+    const double gops = s->ops / best, gbs = s->bytes / best;
+    const double mac = t->cycles > 0 ? s->ops / 2 / t->cycles : 0;
+    /* By rate and not by time: ref multiplies only some of the rows. */
+    if (!(*first_gops > 0))
+        *first_gops = gops;
+    const double times = gops / *first_gops;
+    if (r->json) {
+        printf(
+            "%s\n  {\"kernel\": \"%s\", \"table\": \"%s\", \"from\": \"%s\", \"shape\": [%d, %d, "
+            "%d], \"peak\": \"%s\", \"ns\": %.2f, \"ns_p10\": %.2f, \"ns_median\": %.2f, "
+            "\"windows\": %d, \"calls_a_window\": %d, \"ops\": %.0f, \"bytes\": %.0f, \"gops\": "
+            "%.3f, \"gbs\": %.3f",
+            r->n_lines ? "," : "", b->name, s->kernels->name, from, s->m, s->d->n, s->d->k, b->peak,
+            best, p10, median, t->n, t->reps, s->ops, s->bytes, gops, gbs);
+        if (r->counters)
+            printf(", \"cycles\": %.1f, \"instructions\": %.1f, \"mac_per_cycle\": %.2f", t->cycles,
+                   t->instructions, mac);
+        printf(", \"times\": %.3f}", times);
+    } else {
+        char shape[48];
+        snprintf(shape, sizeof shape, "%dx%dx%d", s->m, s->d->n, s->d->k);
+        printf("%-16s %-16s %-14s %12.1f %12.1f %12.1f %9.2f %8.2f", b->name, shape,
+               s->kernels->name, best, p10, median, gops, gbs);
+        if (r->counters)
+            printf(" %12.1f %12.1f %9.2f", t->cycles, t->instructions, mac);
+        printf(" %7.2f", times);
+        if (strcmp(from, s->kernels->name))
+            printf("  (%s's)", from);
+        printf("\n");
+    }
     fflush(stdout);
-    n_lines++;
+    r->n_lines++;
 }
 
-struct mm {
-    const struct kernels *k;
-    struct mat w;
-    struct acts a;
-    float *y;
-    void *scratch;
-    int groups; /* ref multiplies only a few */
-};
-
-static void do_mm(void *p)
+void bench_list(FILE *f)
 {
-    struct mm *m = p;
-    m->k->mul_mat[m->w.type](&m->w, &m->a, m->y, (size_t)m->w.n_rows, false, 0, m->groups,
-                             m->scratch);
-}
-static void do_quantize(void *p)
-{
-    struct mm *m = p;
-    m->k->quantize(&m->a, 0, m->a.n);
+    int n;
+    const struct bench_kernel *b = bench_kernels(&n);
+    fprintf(f, "tables on this CPU:");
+    for (int i = 0; i < n_all; i++)
+        fprintf(f, " %s", all[i]->name);
+    fprintf(f, "\nkernels, and what MxNxK means:\n");
+    for (int i = 0; i < n; i++)
+        fprintf(f, "  %-16s %s\n", b[i].name, b[i].means);
 }
 
-static void bench_mm(uint32_t type, int n, const char *only)
+/* ---- which, and the loop --------------------------------------------------------------------- */
+
+/* The table whose code `k` runs: the first one that has the same. */
+static const char *owner(const struct bench_kernel *b, const struct kernels *k)
 {
-    enum { N = 2048 };
-    struct mm m = {0};
-    size_t bytes;
-    char name[64];
-    snprintf(name, sizeof name, "mul_mat %s 2048x2048 n=%d", gguf_type_info(type)->name, n);
-    if (only && !strstr(name, only))
-        return;
-    if (mat_init(&m.w, type, N, N, &bytes, NULL))
-        return;
-    const struct gguf_type_info *info = gguf_type_info(type);
-    size_t blocks = (size_t)N * N / info->block_elems;
-    uint8_t *raw = malloc(blocks * info->block_bytes);
-    float *x = malloc((size_t)n * N * sizeof *x);
-    m.w.data = big_alloc(bytes);
-    m.y = aligned_alloc(64, (size_t)n * N * sizeof(float));
-    fill_blocks(type, raw, blocks, W_NORMAL);
-    fill_x(x, (size_t)n * N, X_NORMAL);
-    mat_pack(&m.w, raw, 0, mat_groups(&m.w));
-    for (int t = 0; t < n_all; t++) {
-        m.k = all[t];
-        if (t && all[t]->mul_mat[type] == all[t - 1]->mul_mat[type])
-            continue; /* inherited */
-        m.groups = t ? N / MAT_ROWS : 2;
-        m.a = (struct acts){.n = n, .k = N, .x = x, .ldx = N};
-        size_t a_bytes = m.k->acts_bytes(n, N);
-        m.a.a32 = aligned_alloc(64, (a_bytes + 63) / 64 * 64);
-        m.scratch = aligned_alloc(64, (m.k->mm_scratch_bytes + 63) / 64 * 64);
-        m.k->quantize(&m.a, 0, n);
-        double share = (double)m.groups * MAT_ROWS / N;
-        line(m.k->name, name, best_of(do_mm, &m), 2.0 * N * N * n * share, (double)bytes * share);
-        free(m.a.a32);
-        free(m.scratch);
+    for (int i = 0; i < n_all; i++)
+        if (b->own(all[i], NULL, b->arg) && !b->own(k, all[i], b->arg))
+            return all[i]->name;
+    return k->name;
+}
+
+static int measure(struct report *r, const struct bench_kernel *b, const struct bench_options *o,
+                   const int shape[3], const struct kernels *const *tables, int n_tables)
+{
+    struct err e = {0};
+    struct bench_data d = {.m = shape[0], .n = shape[1], .k = shape[2]};
+    struct timed *t = calloc((size_t)n_tables, sizeof *t);
+    int rc = -1, n = 0;
+    if (!t) {
+        err_set(&e, ERR_MEMORY, "no memory for %d tables", n_tables);
+        goto done;
     }
-    free(raw);
-    free(x);
-    free(m.y);
-    big_free(m.w.data, bytes);
-}
-
-static void bench_quantize(const char *only)
-{
-    if (only && !strstr("quantize", only))
-        return;
-    enum { N = 2048, C = 16 };
-    float *x = malloc(C * N * sizeof *x);
-    fill_x(x, C * N, X_NORMAL);
-    for (int t = 0; t < n_all; t++) {
-        struct mm m = {.k = all[t], .a = {.n = C, .k = N, .x = x, .ldx = N}};
-        m.a.a32 = aligned_alloc(64, (all[t]->acts_bytes(C, N) + 63) / 64 * 64);
-        line(all[t]->name, "quantize 16x2048", best_of(do_quantize, &m), (double)C * N,
-             4.0 * C * N);
-        free(m.a.a32);
-    }
-    free(x);
-}
-
-struct el {
-    const struct kernels *k;
-    int slot;
-    float *y, *x, *w;
-};
-static void do_el(void *p)
-{
-    struct el *e = p;
-    switch (e->slot) {
-    case 0:
-        e->k->rms_norm(e->y, e->x, e->w, 2048, 1e-5f);
-        break;
-    case 1:
-        e->k->silu_mul(e->y, e->x, e->w, 2048);
-        break;
-    case 2:
-        e->k->gelu_mul(e->y, e->x, e->w, 2048);
-        break;
-    case 3:
-        e->k->add(e->y, e->x, 2048);
-        break;
-    case 4:
-        e->k->argmax(e->x, 2048);
-        break;
-    case 5:
-        e->k->rope(e->y, 32, 64, 64, e->w, ROPE_NEOX);
-        break;
-    default:
-        e->k->softcap(e->y, 30.0f, 2048);
-        break;
-    }
-}
-static void bench_rest(const char *only)
-{
-    static const char *const names[] = {"rms_norm 2048", "silu_mul 2048", "gelu_mul 2048",
-                                        "add 2048",      "argmax 2048",   "rope 32x64 neox",
-                                        "softcap 2048"};
-    struct el e = {
-        .x = aligned_alloc(64, 8192), .y = aligned_alloc(64, 8192), .w = aligned_alloc(64, 8192)};
-    fill_x(e.x, 2048, X_NORMAL);
-    fill_x(e.w, 2048, X_NORMAL);
-    for (e.slot = 0; e.slot < 7; e.slot++) {
-        if (only && !strstr(names[e.slot], only))
+    rnd_seed(1);
+    if (b->init(&d, b->arg, &e))
+        goto done;
+    for (int i = 0; i < n_tables; i++) {
+        /* Asked for by name: measured even if it is another table's code. */
+        bool skip = !b->own(tables[i], NULL, b->arg) ||
+                    (!o->isa && strcmp(owner(b, tables[i]), tables[i]->name));
+        if (skip)
             continue;
-        for (int t = 0; t < n_all; t++) {
-            e.k = all[t];
-            memset(e.y, 0, 8192); /* add grows without bound, softcap shrinks: both stay finite */
-            line(e.k->name, names[e.slot], best_of(do_el, &e), 2048, 4 * 2048);
+        t[n].s = (struct bench_side){.kernels = tables[i], .d = &d, .m = d.m};
+        n++;
+        if (b->side && b->side(&t[n - 1].s, b->arg, &e))
+            goto done;
+        calibrate(&t[n - 1], b);
+    }
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 0; i < n; i++) {
+            const bool enough = t[i].spent_ns >= (int64_t)o->ms * 1000000 &&
+                                (t[i].n >= LEAST_WINDOWS || t[i].spent_ns > 2000000000);
+            if (t[i].n == MOST_WINDOWS || enough)
+                continue;
+            window(&t[i], b, r->counters);
+            more = true;
         }
     }
-    free(e.x);
-    free(e.y);
-    free(e.w);
+    double first_gops = 0;
+    for (int i = 0; i < n; i++)
+        line(r, b, &t[i], owner(b, t[i].s.kernels), &first_gops);
+    rc = 0;
+done:
+    if (rc)
+        fprintf(stderr, "check_kernels: %s, shape %dx%dx%d (%s): %s\n", b->name, d.m, d.n, d.k,
+                b->means, e.text);
+    for (int i = 0; i < n; i++)
+        arena_free(&t[i].s.mem);
+    free(t);
+    arena_free(&d.mem);
+    if (d.w.data)
+        big_free(d.w.data, d.w_bytes);
+    return rc;
 }
 
-struct at {
-    const struct kernels *k;
-    struct attend t;
-    float *state;
-};
-static void do_attend(void *p)
+/* The tables called so in "a,b", or all. */
+static int pick_tables(const char *names, const struct kernels **out)
 {
-    struct at *a = p;
-    a->k->attend_span(&a->t, 0, a->state);
-}
-static void bench_attend(int d, int n_q, const char *only)
-{
-    char name[64];
-    snprintf(name, sizeof name, "attend_span d=%d n_q=%d 1024 keys", d, n_q);
-    if (only && !strstr(name, only))
-        return;
-    size_t half = (size_t)d * KV_PAGE * 2;
-    uint8_t *pages = aligned_alloc(64, 16 * 2 * half);
-    const uint8_t *table[16];
-    const float *qs[ATTEND_MAX_Q];
-    int32_t pos[ATTEND_MAX_Q];
-    float *q = malloc((size_t)n_q * (size_t)d * sizeof *q), *kv = malloc((size_t)d * sizeof *kv);
-    fill_x(q, (size_t)n_q * (size_t)d, X_NORMAL);
-    for (int p = 0; p < 16; p++) {
-        table[p] = pages + (size_t)p * 2 * half;
-        for (int s = 0; s < KV_PAGE; s++) {
-            fill_x(kv, (size_t)d, X_NORMAL);
-            all[0]->kv_store(KV_F16, pages + (size_t)p * 2 * half,
-                             pages + (size_t)p * 2 * half + half, s, kv, d, kv, d);
+    int n = 0;
+    if (!names) {
+        memcpy(out, all, sizeof all);
+        return n_all;
+    }
+    for (const char *p = names; *p;) {
+        const size_t len = strcspn(p, ",");
+        int found = -1;
+        for (int i = 0; i < n_all; i++)
+            if (strlen(all[i]->name) == len && !memcmp(all[i]->name, p, len))
+                found = i;
+        if (found < 0 || n == MAX_TABLES) {
+            fprintf(stderr,
+                    "check_kernels: no table \"%.*s\" runs on this CPU; there are:", (int)len, p);
+            for (int i = 0; i < n_all; i++)
+                fprintf(stderr, " %s", all[i]->name);
+            fprintf(stderr, "\n");
+            return -1;
         }
+        out[n++] = all[found];
+        p += len + (p[len] == ',');
     }
-    for (int i = 0; i < n_q; i++)
-        qs[i] = q + (size_t)i * (size_t)d, pos[i] = 1023;
-    struct at a = {.t = {.kv = KV_F16,
-                         .d_k = d,
-                         .d_v = d,
-                         .n_q = n_q,
-                         .q = qs,
-                         .pos = pos,
-                         .scale = 1.0f / sqrtf((float)d),
-                         .pages = table,
-                         .v_off = half}};
-    a.state = aligned_alloc(64, (size_t)n_q * attend_state_floats(d) * sizeof(float));
-    for (int t = 0; t < n_all; t++) {
-        a.k = all[t];
-        if (t && all[t]->attend_span == all[t - 1]->attend_span)
-            continue;
-        line(a.k->name, name, best_of(do_attend, &a), 4.0 * 1024 * d * n_q,
-             16.0 * 2 * (double)half);
-    }
-    free(pages);
-    free(q);
-    free(kv);
-    free(a.state);
+    return n;
 }
 
-int bench(const char *only, bool json)
+int bench(const struct bench_options *o)
 {
-    static const int columns[] = {1, 4, 512};
-    as_json = json;
-    if (json)
-        printf("[");
-    for (int i = 0; i < n_mm_types; i++)
-        for (int c = 0; c < 3; c++)
-            bench_mm(mm_types[i], columns[c], only);
-    bench_quantize(only);
-    bench_rest(only);
-    bench_attend(64, 1, only);
-    bench_attend(64, 3, only);
-    bench_attend(64, 16, only);
-    bench_attend(128, 4, only);
-    if (json)
-        printf("\n]\n");
-    return 0;
+    const struct kernels *tables[MAX_TABLES];
+    const int n_tables = pick_tables(o->isa, tables);
+    int n, n_met = 0, rc = 0;
+    const struct bench_kernel *b = bench_kernels(&n);
+    struct report r = {.json = o->json};
+    if (n_tables < 0)
+        return 2;
+    for (int i = 0; i < n; i++)
+        n_met += !o->only || strstr(b[i].name, o->only);
+    if (!n_met) {
+        fprintf(stderr, "check_kernels: no kernel's name has \"%s\" in it\n", o->only);
+        bench_list(stderr);
+        return 2;
+    }
+    r.counters = o->counters && !counters_open(r.no_counters, sizeof r.no_counters);
+    head(&r);
+    for (int i = 0; i < n; i++) {
+        if (o->only && !strstr(b[i].name, o->only))
+            continue;
+        if (o->shape[0])
+            rc |= measure(&r, &b[i], o, o->shape, tables, n_tables);
+        for (int j = 0; !o->shape[0] && j < BENCH_SHAPES && b[i].shapes[j][0]; j++)
+            rc |= measure(&r, &b[i], o, b[i].shapes[j], tables, n_tables);
+    }
+    if (r.json)
+        printf("\n]}\n");
+    return rc ? 1 : 0;
 }

@@ -1,7 +1,7 @@
 /* tests/check_kernels.c - every slot of every table that this CPU can run, against ref, by bits.
  *
- *   check_kernels [TYPE]                    the tests (under `meson test`)
- *   check_kernels --bench [WORD] [--json]   speed of each slot; WORD: part of a line's name
+ *   check_kernels [TYPE]        the tests (under `meson test`)
+ *   check_kernels --bench ...   speed of single kernels (check_bench.c); --help says how
  *
  * After dav1d's checkasm: inputs end at a page that faults, outputs lie between canaries, data are
  * random and extreme, shapes sit around the tile sizes. It needs no test library, so that it can be
@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "tests/check.h"
+#include "tests/check_bench.h"
 
-const struct kernels *all[8];
+const struct kernels *all[MAX_TABLES];
 int n_all, n_checks, n_failed;
 
 const uint32_t mm_types[] = {TYPE_Q4_0, TYPE_Q4_1, TYPE_Q5_0, TYPE_Q5_1, TYPE_Q8_0,
@@ -193,28 +193,130 @@ bool same_bytes(const void *want, const void *got, size_t n, const char *fmt, ..
     return false;
 }
 
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+static const char help[] =
+    "check_kernels: every kernel of every table against ref, by bits; or, with --bench, its speed\n"
+    "\n"
+    "  check_kernels [--only TYPE] [--isa NAME]          the tests\n"
+    "  check_kernels --bench [--only NAME] [--isa NAMES] [--shape MxNxK] [--ms N]\n"
+    "                [--counters] [--json]\n"
+    "\n"
+    "  --only NAME    tests: a type of weights (Q4_K). Bench: part of a kernel's name (mul_mat:Q4_K)\n"
+    "  --isa NAMES    one table, or with commas between: measured in turn, window by window, so\n"
+    "                 that they can be compared on a busy machine; the last column is the speed as\n"
+    "                 a multiple of the first one's\n"
+    "  --shape MxNxK  what the numbers mean stands behind the kernel's name below\n"
+    "  --ms N         CPU time for each kernel, shape and table in milliseconds (default 60)\n"
+    "  --counters     cycles and instructions too, where the machine has counters\n"
+    "  --json         one object instead of a table\n"
+    "  --list         kernels and tables\n"
+    "\n"
+    "One thread, timed by its own CPU clock in windows of at least 100 us (one call, if it is longer)\n"
+    "after a warm-up. best, p10, median: of the windows, for one call; rates are those of the best.\n"
+    "GOP/s counts two for a multiply-add, GB/s what a call must at least read and write.\n"
+    "\n";
+
+static int usage(const char *before, const char *word, const char *after)
+{
+    fprintf(stderr, "check_kernels: %s\"%s\"%s\nTry 'check_kernels --help'.\n", before, word, after);
+    return 2;
+}
+
+/* "2048x1x2048" */
+static bool parse_shape(const char *s, int shape[3])
+{
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        const long v = strtol(s, &end, 10);
+        if (end == s || v < 1 || v > 1 << 24 || *end != (i < 2 ? 'x' : 0))
+            return false;
+        shape[i] = (int)v;
+        s = end + 1;
+    }
+    return true;
+}
+
+/* Only ref and the table called `isa`. */
+static bool keep_one(const char *isa)
+{
+    for (int i = 0; i < n_all; i++) {
+        if (strcmp(all[i]->name, isa))
+            continue;
+        all[1] = all[i];
+        n_all = i ? 2 : 1;
+        return true;
+    }
+    return false;
+}
+
+static bool is_type(const char *name)
+{
+    for (int i = 0; i < n_mm_types; i++)
+        if (!strcmp(gguf_type_info(mm_types[i])->name, name))
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
-    const char *word = NULL;
-    bool want_bench = false, json = false;
+    struct bench_options o = {.ms = 60};
+    bool want_bench = false;
+    n_all = kernels_all(all, MAX_TABLES);
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--bench"))
+        const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(a, "-h") || !strcmp(a, "--help") || !strcmp(a, "--list")) {
+            if (a[1] == 'h' || a[2] == 'h')
+                fputs(help, stdout);
+            bench_list(stdout);
+            return 0;
+        }
+        if (!strcmp(a, "--bench"))
             want_bench = true;
-        else if (!strcmp(argv[i], "--json"))
-            json = true;
-        else
-            word = argv[i];
+        else if (!strcmp(a, "--json"))
+            o.json = true;
+        else if (!strcmp(a, "--counters"))
+            o.counters = true;
+        else if (a[0] != '-')
+            o.only = a;
+        else if (strcmp(a, "--only") && strcmp(a, "--isa") && strcmp(a, "--shape") &&
+                 strcmp(a, "--ms"))
+            return usage("no option ", a, "");
+        else if (!value)
+            return usage("", a, " wants a value");
+        else {
+            i++;
+            if (!strcmp(a, "--only"))
+                o.only = value;
+            else if (!strcmp(a, "--isa"))
+                o.isa = value;
+            else if (!strcmp(a, "--ms") && ((o.ms = atoi(value)) < 1 || o.ms > 600000))
+                return usage("--ms wants milliseconds, 1 to 600000, not ", value, "");
+            else if (!strcmp(a, "--shape") && !parse_shape(value, o.shape))
+                return usage("--shape wants MxNxK, three numbers from 1, not ", value, "");
+        }
     }
-    n_all = kernels_all(all, 8);
     if (want_bench)
-        return bench(word, json);
+        return bench(&o);
+    if (o.isa && !keep_one(o.isa)) {
+        usage("no table ", o.isa, " on this CPU");
+        bench_list(stderr);
+        return 2;
+    }
+    if (o.only && !strncmp(o.only, "mul_mat:", 8)) /* as the bench calls it */
+        o.only += 8;
+    if (o.only && !is_type(o.only)) {
+        usage("no type of weights is called ", o.only, ": the tests take those behind mul_mat:");
+        bench_list(stderr);
+        return 2;
+    }
     printf("tables:");
     for (int i = 0; i < n_all; i++)
         printf(" %s", all[i]->name);
     printf("\n");
     fflush(stdout);
-    check_matmul(word);
-    if (!word) {
+    check_matmul(o.only);
+    if (!o.only) {
         check_rest();
         check_attend();
     }
