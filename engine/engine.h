@@ -172,6 +172,8 @@ struct seq; /* one sequence: its tokens and KV pages */
 struct seq *seq_new(struct model *m, struct err *e);
 void seq_free(struct seq *s);
 void seq_reset(struct seq *s); /* forget all tokens, keep the pages */
+/* Forget all but the first n tokens; returns how many are left (fewer if there were fewer). */
+int64_t seq_cut(struct seq *s, int64_t n);
 /* Append n tokens and compute them, in steps of at most n_batch rows. Logits (n_vocab floats
  * each) of the last `n_logits` of these tokens are written to `logits` in order; n_logits may
  * be 0. `rows` may hold rows of one sequence only. */

@@ -121,6 +121,34 @@ static void bits_do_not_depend_on_how(void **state)
     }
 }
 
+/* What was cut off a sequence leaves no trace, within a page and across pages. */
+static void a_cut_sequence_goes_on_as_a_fresh_one(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(tiny_model_write(path, &(struct tiny_model){.type = TYPE_Q4_0}, &e), 0);
+    const struct model_config c = {.n_threads = 2};
+    struct model *m = model_open(path, &c, &e);
+    assert_non_null(m);
+    struct seq *s = seq_new(m, &e);
+    assert_non_null(s);
+    tok_id ids[N], other[N];
+    float want[VOCAB], got[VOCAB];
+    for (int i = 0; i < N; i++)
+        ids[i] = (i * 37 + 11) % VOCAB, other[i] = (i * 91 + 5) % VOCAB;
+    assert_int_equal(seq_eval(s, ids, N, want, 1, &e), 0);
+    static const int keep[] = {100, 64, 1, 0};
+    for (size_t k = 0; k < sizeof keep / sizeof keep[0]; k++) {
+        assert_int_equal(seq_eval(s, other, N, got, 1, &e), 0);
+        assert_int_equal(seq_cut(s, keep[k]), keep[k]);
+        assert_int_equal(seq_cut(s, N), keep[k]); /* never longer than it is */
+        assert_int_equal(seq_eval(s, ids + keep[k], N - keep[k], got, 1, &e), 0);
+        assert_memory_equal(got, want, sizeof got);
+    }
+    seq_free(s);
+    model_close(m);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -141,6 +169,7 @@ int main(void)
         cmocka_unit_test(lies_are_refused_by_name),
         cmocka_unit_test(a_model_without_output_is_tied),
         cmocka_unit_test(bits_do_not_depend_on_how),
+        cmocka_unit_test(a_cut_sequence_goes_on_as_a_fresh_one),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

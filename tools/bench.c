@@ -13,7 +13,7 @@
 enum { MAX_REPS = 1000, MAX_TOKENS = 1 << 20 };
 
 struct result {
-    int n_prompt, n_gen;
+    int n_prompt, n_gen, depth;
     double ts[MAX_REPS];
 };
 
@@ -27,10 +27,13 @@ static void fill(tok_id *ids, int n, int n_vocab)
     }
 }
 
-static int once(struct seq *s, int n_prompt, int n_gen, const tok_id *ids, float *logits,
+/* The tokens of the depth stay from one call to the next: they are evaluated once. */
+static int once(struct seq *s, int depth, int n_prompt, int n_gen, const tok_id *ids, float *logits,
                 double *ts, struct err *e)
 {
-    seq_reset(s);
+    const int kept = (int)seq_cut(s, depth);
+    if (kept < depth && seq_eval(s, ids + kept, depth - kept, NULL, 0, e))
+        return -1;
     const int64_t t0 = time_mono_ns();
     if (n_prompt && seq_eval(s, ids, n_prompt, logits, 1, e))
         return -1;
@@ -62,11 +65,12 @@ static int print_json(const struct result *r, int n, int reps, const char *path,
         json_t *ts = json_array();
         for (int k = 0; k < reps; k++)
             json_array_append_new(ts, json_real(r[i].ts[k]));
-        json_array_append_new(
-            all, json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:f, s:f, s:o}", "model_filename", path,
-                           "isa", model_isa(m), "model_size", (json_int_t)model_weight_bytes(m),
-                           "n_threads", model_n_threads(m), "n_prompt", r[i].n_prompt, "n_gen",
-                           r[i].n_gen, "avg_ts", mean, "stddev_ts", sd, "samples_ts", ts));
+        json_t *row = json_pack(
+            "{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:f, s:f, s:o}", "model_filename", path, "isa",
+            model_isa(m), "model_size", (json_int_t)model_weight_bytes(m), "n_threads",
+            model_n_threads(m), "n_prompt", r[i].n_prompt, "n_gen", r[i].n_gen, "n_depth",
+            r[i].depth, "avg_ts", mean, "stddev_ts", sd, "samples_ts", ts);
+        json_array_append_new(all, row);
     }
     char *text = json_dumps(all, JSON_INDENT(2));
     json_decref(all);
@@ -84,21 +88,25 @@ static void print_md(const struct result *r, int n, int reps, const char *path,
     printf("| model | size | isa | threads | test | t/s |\n| --- | ---: | --- | ---: | --- | ---: |\n");
     for (int i = 0; i < n; i++) {
         double mean, sd;
+        char depth[32] = "";
         mean_sd(r[i].ts, reps, &mean, &sd);
-        printf("| %s | %.1f MiB | %s | %d | %s%d | %.2f ± %.2f |\n", name ? name + 1 : path,
+        if (r[i].depth)
+            snprintf(depth, sizeof depth, " @ d%d", r[i].depth);
+        printf("| %s | %.1f MiB | %s | %d | %s%d%s | %.2f ± %.2f |\n", name ? name + 1 : path,
                (double)model_weight_bytes(m) / (1 << 20), model_isa(m), model_n_threads(m),
-               r[i].n_prompt ? "pp" : "tg", r[i].n_prompt + r[i].n_gen, mean, sd);
+               r[i].n_prompt ? "pp" : "tg", r[i].n_prompt + r[i].n_gen, depth, mean, sd);
     }
 }
 
 int cmd_bench(int argc, char **argv)
 {
     const char *path = NULL, *output = "md";
-    long p = 512, n = 128, t = 0, reps = 3;
+    long p = 512, n = 128, depth = 0, t = 0, reps = 3;
     const struct arg_flag flags[] = {
         {"model", 'm', ARG_TEXT, &path, "the GGUF file"},
         {"n-prompt", 'p', ARG_INT, &p, "tokens of the prompt, 0 = no such test (default 512)"},
         {"n-gen", 'n', ARG_INT, &n, "tokens to generate, 0 = no such test (default 128)"},
+        {"depth", 'd', ARG_INT, &depth, "tokens of context before either test, not timed (default 0)"},
         {"threads", 't', ARG_INT, &t, "threads (0: as many as this machine gives)"},
         {"repetitions", 'r', ARG_INT, &reps, "how often each is measured (default 3)"},
         {"output", 'o', ARG_TEXT, &output, "md (default) or json, a list of rows"},
@@ -119,9 +127,9 @@ int cmd_bench(int argc, char **argv)
         return status;
     if (!path)
         return fail_with(EXIT_USAGE, "-m FILE is wanted");
-    if (p < 0 || p > MAX_TOKENS || n < 0 || n > MAX_TOKENS || t < 0 || t > 1024 || reps < 1 ||
+    if (p < 0 || p > MAX_TOKENS || n < 0 || n > MAX_TOKENS || depth < 0 || depth > MAX_TOKENS || t < 0 || t > 1024 || reps < 1 ||
         reps > MAX_REPS)
-        return fail_with(EXIT_USAGE, "-p, -n, -t or -r is out of range");
+        return fail_with(EXIT_USAGE, "-p, -n, -d, -t or -r is out of range");
     if (strcmp(output, "md") && strcmp(output, "json"))
         return fail_with(EXIT_USAGE, "-o wants md or json");
     const struct model_config cfg = {.isa = getenv("CHASKI_ISA"), .n_threads = (int)t};
@@ -130,7 +138,7 @@ int cmd_bench(int argc, char **argv)
     struct err e = {0};
     struct seq *s = NULL;
     struct result *results = calloc(2, sizeof *results);
-    const long most = p > n ? p : n;
+    const long longest = p > n ? p : n, most = longest > depth ? longest : depth;
     tok_id *ids = malloc((size_t)(most + 1) * sizeof *ids);
     float *logits = NULL;
     struct model *m = results && ids ? model_open(path, &cfg, &e) : NULL;
@@ -145,11 +153,12 @@ int cmd_bench(int argc, char **argv)
         struct result *r = &results[n_results++];
         r->n_prompt = tests[i][0];
         r->n_gen = tests[i][1];
+        r->depth = (int)depth;
         double warm;
-        if (once(s, r->n_prompt, r->n_gen ? 1 : 0, ids, logits, &warm, &e))
+        if (once(s, r->depth, r->n_prompt, r->n_gen ? 1 : 0, ids, logits, &warm, &e))
             goto done;
         for (int k = 0; k < reps; k++)
-            if (once(s, r->n_prompt, r->n_gen, ids, logits, &r->ts[k], &e))
+            if (once(s, r->depth, r->n_prompt, r->n_gen, ids, logits, &r->ts[k], &e))
                 goto done;
     }
     rc = 0;

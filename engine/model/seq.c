@@ -93,6 +93,12 @@ void seq_reset(struct seq *s)
     s->n = 0;
 }
 
+int64_t seq_cut(struct seq *s, int64_t n)
+{
+    s->n = s->n < n ? s->n : n;
+    return s->n;
+}
+
 int seq_eval(struct seq *s, const tok_id *tokens, int n, float *logits, int n_logits,
              struct err *e)
 {
