@@ -14,6 +14,8 @@ void x86_attend_avx2(struct kernels *k);
 void x86_acts_avx512vnni(struct kernels *k);
 void x86_blocks_avx512vnni(struct kernels *k);
 void x86_supers_avx512vnni(struct kernels *k);
+void x86_blocks_avx512(struct kernels *k);
+void x86_supers_avx512(struct kernels *k);
 void x86_floats_avx512(struct kernels *k);
 void x86_elems_avx512(struct kernels *k);
 void x86_attend_avx512(struct kernels *k);

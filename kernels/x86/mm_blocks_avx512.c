@@ -1,0 +1,17 @@
+/* kernels/x86/mm_blocks_avx512.c - Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 with AVX-512 BW and no VNNI: AVX2's
+ * plan and its A32 columns with 16 rows in a vector (see mm_blocks.h). */
+#include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/tables_x86.h"
+
+static const bool VNNI = false;
+AI vi dot32(vi sum, vi u, vi s) /* not used */
+{
+    (void)u, (void)s;
+    return sum;
+}
+#include "kernels/x86/mm_blocks.h"
+
+void x86_blocks_avx512(struct kernels *k)
+{
+    set_blocks(k);
+}
