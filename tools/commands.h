@@ -15,6 +15,7 @@ int cmd_logits(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_render(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
+int cmd_roofline(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);

@@ -31,6 +31,7 @@ static const struct entry commands[] = {
     {"tokenize", NULL, cmd_tokenize, "Show the token ids of a text"},
     {"logits", NULL, cmd_logits, "Compute the logits of a list of token ids"},
     {"bench", NULL, cmd_bench, "Measure prompt and generation speed of a model"},
+    {"roofline", NULL, cmd_roofline, "Measure the limits of this machine"},
     {"render", NULL, cmd_render, "Show the prompt that a template makes"},
     {"dequant", NULL, cmd_dequant, "Turn raw blocks of a tensor type into float32"},
 };

@@ -142,7 +142,7 @@ def chaski(*args, host="127.0.0.1:1", stdin="", **env):
 # ---- usage ------------------------------------------------------------------------------------
 
 COMMANDS = ("run", "create", "show", "stop", "list", "ps", "cp", "rm", "serve", "inspect", "tokenize",
-            "logits", "bench")
+            "logits", "bench", "roofline")
 
 
 def test_help_names_every_command():
