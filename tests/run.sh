@@ -169,8 +169,10 @@ step_tsan() {
   fi
 }
 
+# Two builds: the whole program with Debian's arm64 libraries where they can be had, else the kernels
+# alone. Then the tables of kernels on three CPUs, and the program against this machine's build.
 step_aarch64() {
-  title "aarch64 kernels under qemu"
+  title "aarch64 under qemu"
   if command -v apt-get >/dev/null; then
     install_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user || true
   fi
@@ -178,7 +180,43 @@ step_aarch64() {
     skip "aarch64: no cross compiler or no qemu-aarch64"
     return
   fi
-  build_and_test build/arm64 arm64 --cross-file tools/aarch64.ini -Dkernels_only=true
+  local folder=build/arm64-all libs=$cache/arm64 why whole=yes
+  local cross=$libs/cross.ini options=() targets=(kernels/check_kernels tools/chaski)
+  if ! why=$(tests/arm64_sysroot.sh "$libs"); then
+    skip "aarch64: the whole program: $why"
+    whole= folder=build/arm64 cross=tools/aarch64.ini options=(-Dkernels_only=true) targets=()
+  fi
+  if ! setup $folder --buildtype=release -Dwerror=true --cross-file "$cross" ${options[@]+"${options[@]}"} ||
+     ! quietly build-arm64 ninja -C $folder -j "$jobs" ${targets[@]+"${targets[@]}"}; then
+    fail "aarch64: it does not build"
+    return
+  fi
+  pass
+  arm_tables $folder max "ref neon dotprod"
+  arm_tables $folder cortex-a76 "ref neon dotprod" Q4_K
+  arm_tables $folder cortex-a72 "ref neon"
+  [ "$whole" ] || return
+  if ! setup build --buildtype=release -Dwerror=true -Dtests=true ||
+     ! quietly build-here ninja -C build -j "$jobs" tools/chaski tests/make_tiny; then
+    fail "aarch64: the build of this machine, to compare with, does not build"
+    return
+  fi
+  checked arm64 env CHASKI_CACHE="$cache" python3 tests/run_arm64.py build $folder "$libs/run" \
+    --data "$shared/data/archs"
+}
+
+# arm_tables FOLDER CPU TABLES [TYPE]: an emulated CPU gets just the tables that it can run, and each
+# gives the bits of the first. A table of a stronger CPU would end in an illegal instruction.
+arm_tables() {
+  local log=$logs/arm64-$2
+  if qemu-aarch64 -cpu "$2" -L /usr/aarch64-linux-gnu "$1/kernels/check_kernels" ${4:+"$4"} >"$log" 2>&1 &&
+     grep -qx "tables: $3" "$log"; then
+    pass
+    say "  $2: $3: $(tail -n 1 "$log")"
+  else
+    fail "aarch64: $2: not the tables $3, or not their bits:"
+    tail -n 15 "$log" | sed 's/^/  | /'
+  fi
 }
 
 # Each target for a minute, two at a time.

@@ -77,8 +77,9 @@ class Server:
         self.host = f"127.0.0.1:{self.port}"
         self.env = {**os.environ, "OLLAMA_HOST": self.host, "OLLAMA_MODELS": f"{folder}/store"}
         self.log = open(f"{folder}/serve.log", "wb")
-        self.process = subprocess.Popen([args.chaski, "serve"], env=self.env, stderr=self.log)
-        for _ in range(200):
+        program = args.chaski if isinstance(args.chaski, list) else [args.chaski]
+        self.process = subprocess.Popen([*program, "serve"], env=self.env, stderr=self.log)
+        for _ in range(600):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
