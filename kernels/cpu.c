@@ -12,6 +12,8 @@
 #include <cpuid.h>
 #include <xmmintrin.h>
 
+enum { LEAF7_1_AVXVNNI = 1 << 4 };
+
 static unsigned long long xgetbv0(void)
 {
     unsigned lo, hi;
@@ -30,6 +32,9 @@ unsigned cpu_flags(void)
     if (!(b7 & bit_AVX2) || !(c & bit_FMA) || !(c & bit_F16C))
         return 0;
     out |= CPU_AVX2;
+    unsigned a71, b71, c71, d71;
+    if (__get_cpuid_count(7, 1, &a71, &b71, &c71, &d71) && a71 & LEAF7_1_AVXVNNI)
+        out |= CPU_AVXVNNI;
     unsigned want = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     if ((saved & 0xe6) == 0xe6 && (b7 & want) == want) {
         out |= CPU_AVX512;

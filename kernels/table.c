@@ -1,6 +1,6 @@
 /* kernels/table.c - the tables of operations, filled once, from the weakest up.
  *
- * Each table starts as a copy of the one below it, so an ISA writes only what it does better. */
+ * Each table starts as a copy of its base, so an ISA writes only what it does better. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,23 +14,27 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static const struct level {
     void (*init)(struct kernels *k);
-    unsigned needs; /* cpu_flag */
+    unsigned needs;   /* cpu_flag; every CPU that has them can run the base too */
+    const char *base; /* name of the table to start from */
 } levels[] = {
-    {kernels_init_ref, 0},
+    {kernels_init_ref, 0, NULL},
 #ifdef HAVE_AVX2
-    {kernels_init_avx2, CPU_AVX2},
+    {kernels_init_avx2, CPU_AVX2, "ref"},
+#endif
+#ifdef HAVE_AVXVNNI
+    {kernels_init_avxvnni, CPU_AVXVNNI, "avx2"},
 #endif
 #ifdef HAVE_AVX512
-    {kernels_init_avx512, CPU_AVX512},
+    {kernels_init_avx512, CPU_AVX512, "avx2"},
 #endif
 #ifdef HAVE_AVX512VNNI
-    {kernels_init_avx512vnni, CPU_AVX512VNNI},
+    {kernels_init_avx512vnni, CPU_AVX512VNNI, "avx512"},
 #endif
 #ifdef HAVE_NEON
-    {kernels_init_neon, CPU_NEON},
+    {kernels_init_neon, CPU_NEON, "ref"},
 #endif
 #ifdef HAVE_DOTPROD
-    {kernels_init_dotprod, CPU_DOTPROD},
+    {kernels_init_dotprod, CPU_DOTPROD, "neon"},
 #endif
 };
 
@@ -40,8 +44,9 @@ static void fill(void)
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         if ((levels[i].needs & have) != levels[i].needs)
             continue;
-        if (n_tables)
-            tables[n_tables] = tables[n_tables - 1];
+        for (int t = 0; t < n_tables; t++)
+            if (!strcmp(tables[t].name, levels[i].base))
+                tables[n_tables] = tables[t];
         levels[i].init(&tables[n_tables++]);
     }
 }

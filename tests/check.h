@@ -45,6 +45,7 @@ bool same_bytes(const void *want, const void *got, size_t n, const char *fmt, ..
 extern const uint32_t mm_types[];
 extern const int n_mm_types;
 
+void more_tables(void); /* adds tables of instructions that this CPU lacks to `all` */
 void check_matmul(const char *only); /* NULL: all types */
 void check_rest(void);
 void check_attend(void);

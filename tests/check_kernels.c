@@ -263,6 +263,7 @@ int main(int argc, char **argv)
     struct bench_options o = {.ms = 60};
     bool want_bench = false;
     n_all = kernels_all(all, MAX_TABLES);
+    more_tables();
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(a, "-h") || !strcmp(a, "--help") || !strcmp(a, "--list")) {

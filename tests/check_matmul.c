@@ -91,6 +91,13 @@ void check_matmul(const char *only)
         if (only && strcmp(only, info->name))
             continue;
         rnd_seed(type);
+        for (int t = 1; t < n_all; t++) {
+            n_checks++;
+            if (all[t]->mul_mat[type])
+                continue;
+            n_failed++;
+            printf("FAIL %s has no mul_mat for %s\n", all[t]->name, info->name);
+        }
         int unit = info->block_elems > 1 ? info->block_elems : 1;
         for (int n = 1; n <= 22; n++) {
             int cols = n == 21 ? 33 : n == 22 ? 70 : n;

@@ -44,6 +44,9 @@ static const struct {
 #ifdef HAVE_AVX2
     {&peaks_avx2, CPU_AVX2},
 #endif
+#ifdef HAVE_AVXVNNI
+    {&peaks_avxvnni, CPU_AVXVNNI},
+#endif
 #ifdef HAVE_AVX512
     {&peaks_avx512, CPU_AVX512},
 #endif

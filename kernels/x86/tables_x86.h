@@ -11,6 +11,10 @@ void x86_floats_avx2(struct kernels *k);
 void x86_elems_avx2(struct kernels *k);
 void x86_attend_avx2(struct kernels *k);
 
+void x86_acts_avxvnni(struct kernels *k);
+void x86_blocks_avxvnni(struct kernels *k);
+void x86_supers_avxvnni(struct kernels *k);
+
 void x86_acts_avx512vnni(struct kernels *k);
 void x86_blocks_avx512vnni(struct kernels *k);
 void x86_supers_avx512vnni(struct kernels *k);

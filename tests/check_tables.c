@@ -1,0 +1,37 @@
+/* tests/check_tables.c - tables of instructions that this CPU lacks, so that their logic is tested
+ * on it all the same. They are in check_kernels alone, never in the product.
+ *
+ *   avxvnni-evex   the sources of "avxvnni" compiled with AVX-512 VNNI's flags: vpdpbusd in the
+ * EVEX encoding instead of the VEX one */
+#include <string.h>
+#include "kernels/cpu.h"
+#include "kernels/tables.h"
+#include "tests/check.h"
+
+#ifdef HAVE_AVXVNNI_EVEX
+void kernels_init_avxvnni_evex(struct kernels *k);
+#endif
+
+/* all[n_all++] = a copy of table `base`, changed by init and renamed; not without the base. */
+__attribute__((unused)) static void add(struct kernels *k, const char *name, const char *base,
+                                        void (*init)(struct kernels *k))
+{
+    for (int i = 0; i < n_all; i++) {
+        if (strcmp(all[i]->name, base))
+            continue;
+        *k = *all[i];
+        init(k);
+        k->name = name;
+        all[n_all++] = k;
+        return;
+    }
+}
+
+void more_tables(void)
+{
+#ifdef HAVE_AVXVNNI_EVEX
+    static struct kernels evex;
+    if (cpu_flags() & CPU_AVX512VNNI)
+        add(&evex, "avxvnni-evex", "avx2", kernels_init_avxvnni_evex);
+#endif
+}
