@@ -18,7 +18,7 @@ AI vi i_maddubs(vi u, vi s) { return _mm256_maddubs_epi16(u, s); }
 AI vi i_madd(vi a, vi b) { return _mm256_madd_epi16(a, b); }
 AI vi i_sra16(vi a, int n) { return _mm256_srai_epi16(a, n); }
 AI vi i_sll16(vi a, int n) { return _mm256_slli_epi16(a, n); }
-AI vi i_sra32(vi a, int n) { return _mm256_srai_epi32(a, n); }
+AI vi i_sll32(vi a, int n) { return _mm256_slli_epi32(a, n); }
 AI vi i_abs8(vi a) { return _mm256_abs_epi8(a); }
 AI vi i_sign8(vi x, vi w) { return _mm256_sign_epi8(x, w); } /* x with w's sign */
 AI vf i_f32(vi a) { return _mm256_cvtepi32_ps(a); }

@@ -18,7 +18,7 @@ AI vi i_maddubs(vi u, vi s) { return _mm512_maddubs_epi16(u, s); }
 AI vi i_madd(vi a, vi b) { return _mm512_madd_epi16(a, b); }
 AI vi i_sra16(vi a, int n) { return _mm512_srai_epi16(a, n); }
 AI vi i_sll16(vi a, int n) { return _mm512_slli_epi16(a, n); }
-AI vi i_sra32(vi a, int n) { return _mm512_srai_epi32(a, n); }
+AI vi i_sll32(vi a, int n) { return _mm512_slli_epi32(a, n); }
 AI vi i_abs8(vi a) { return _mm512_abs_epi8(a); }
 AI vf i_f32(vi a) { return _mm512_cvtepi32_ps(a); }
 AI vi f_bits(vf a) { return _mm512_castps_si512(a); }

@@ -88,10 +88,3 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
                   g1 - g < groups ? g1 - g : groups, c0, c1, m);
     }
 }
-
-void x86_drop_quantized(struct kernels *k)
-{
-    for (uint32_t t = 0; t < TYPE_COUNT; t++)
-        if (mat_quantized_acts(t))
-            k->mul_mat[t] = NULL;
-}

@@ -60,8 +60,4 @@ struct mm_type {
 void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,
             size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch);
 
-/* A table whose columns are laid out unlike those of its base begins with no quantized matmul: one
- * that it does not set would read the base's layout. (tests/check_matmul.c: none is missing.) */
-void x86_drop_quantized(struct kernels *k);
-
 #endif

@@ -47,15 +47,21 @@ AI bool has_min(int type)
     return type == TYPE_Q4_1 || type == TYPE_Q5_1;
 }
 
-/* The field that a sum begins with, or -1: 0. */
-AI int start(int type)
+AI bool from_zero(int type)
 {
+    return VNNI ? has_min(type) : type != TYPE_Q5_0 && type != TYPE_Q5_1;
+}
+
+/* What a sum begins with. AVX2's columns hold int16 pairs where the zero point is 16; -8 asum in
+ * int32 is there for all. */
+AI vi start(const int type, const int32_t *a, int C, int c)
+{
+    if (from_zero(type))
+        return i_set(0);
     if (!VNNI)
-        return type == TYPE_Q5_0 || type == TYPE_Q5_1 ? A32_S16 : -1;
-    return type == TYPE_Q4_0   ? A32_S8
-           : type == TYPE_Q5_0 ? A32_S16
-           : type == TYPE_Q8_0 ? A32_S128
-                               : -1;
+        return field(a, A32_S16, C, c);
+    const vi z = field(a, A32_S8, C, c);
+    return type == TYPE_Q8_0 ? i_sll32(z, 4) : type == TYPE_Q5_0 ? i_sll32(z, 1) : z;
 }
 
 AI vi signed_dot(vi w, vi x)
@@ -67,13 +73,13 @@ AI vi signed_dot(vi w, vi x)
 AI void sums(const int type, const bool panel, const int C, const void *b, const int32_t *a,
              vi s[R][C_MAX])
 {
-    const bool zero = start(type) < 0, by_sign = !VNNI && type == TYPE_Q8_0;
+    const bool zero = from_zero(type), by_sign = !VNNI && type == TYPE_Q8_0;
 
 #pragma GCC unroll 6
     for (int c = 0; c < C; c++)
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
-            s[r][c] = zero ? i_set(0) : field(a, start(type), C, c);
+            s[r][c] = start(type, a, C, c);
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
         const int g = panel ? i : (i >> 1) + 4 * (i & 1); /* low and high nibbles of one load */

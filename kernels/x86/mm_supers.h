@@ -82,8 +82,7 @@ AI vf min_factor(const int type, const int32_t *a, int half, int C, int c)
 {
     if (type != TYPE_Q2_K)
         return field_f(a, A32_DSUM, C, c);
-    const int32_t h = a[(A32_H0 + half) * C + c];
-    const int32_t sum = VNNI ? h : (int16_t)h + (h >> 16);
+    const int32_t h = a[(A32_H0 + half) * C + c], sum = (int16_t)h + (h >> 16);
     return v_mul(field_f(a, A32_D, C, c), v_set((float)(sum / -32)));
 }
 
@@ -103,7 +102,9 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
         for (int c = 0; c < C; c++) {
             vi z = zero ? i_set(0) : field(a, A32_H0 + half, C, c);
             if (type == TYPE_Q3_K) /* 4, not 32 */
-                z = VNNI ? i_sra32(z, 3) : i_sra16(z, 3);
+                z = i_sra16(z, 3);
+            if (VNNI && !zero)
+                z = i_madd(z, i_ones16());
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++)
                 v[r][c] = z;

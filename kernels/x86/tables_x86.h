@@ -11,7 +11,6 @@ void x86_floats_avx2(struct kernels *k);
 void x86_elems_avx2(struct kernels *k);
 void x86_attend_avx2(struct kernels *k);
 
-void x86_acts_avxvnni(struct kernels *k);
 void x86_blocks_avxvnni(struct kernels *k);
 void x86_supers_avxvnni(struct kernels *k);
 
