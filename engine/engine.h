@@ -30,6 +30,7 @@ struct eng_options {
     int32_t repeat_last_n; /* default 64; 0 = off, -1 = num_ctx */
     float temperature, top_p, min_p, typical_p; /* 0.8, 0.9, 0, 1 */
     float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0 */
+    int32_t speculate;   /* ours: 1 = draft where it pays, 0 = never, -1 = as the server does */
     char *stops[OPT_MAX_STOPS]; /* owned */
     int n_stops;
     json_t *warnings; /* array of strings: unknown keys; NULL when there are none; owned */
@@ -53,6 +54,15 @@ struct eng_info { /* from the GGUF header; cached by digest; read-only, valid un
 /* ---- the server's level ----------------------------------------------------------------- */
 
 struct eng;
+
+/* Drafts from the text so far, checked several tokens a step. The output is the same bit for bit,
+ * only the time differs. */
+enum eng_speculate {
+    ENG_SPECULATE_AUTO, /* where the measured costs and hits say that it pays */
+    ENG_SPECULATE_OFF,
+    ENG_SPECULATE_ON,   /* wherever there is a draft, of up to 8 tokens: for tests */
+};
+
 struct eng_config {
     struct store *store;     /* borrowed; outlives the engine */
     const char *isa;         /* CHASKI_ISA, or NULL for the best of this CPU */
@@ -64,6 +74,7 @@ struct eng_config {
     int max_queue;           /* waiting requests a model; 0 = 512 */
     int64_t keep_alive_ns;   /* default of the server; negative = for ever */
     bool kv_f32;             /* KV cache in f32 instead of f16 */
+    enum eng_speculate speculate;
 };
 struct eng *eng_new(const struct eng_config *cfg, struct err *e);
 /* Take no new requests (ERR_BUSY), let the running ones end until `deadline` (time_mono_ns),
@@ -110,6 +121,8 @@ struct eng_stats { /* valid during sink.done only */
     int64_t eval_ns;          /* > 0 when eval_count > 0 */
     int32_t prompt_truncated; /* tokens dropped */
     int32_t context_shifts;
+    int32_t draft_count;      /* tokens that were drafted and computed */
+    int32_t draft_accepted;   /* of these, the ones that came */
     bool seed_drawn;          /* the engine drew the seed below */
     int64_t seed;
     const tok_id *context;    /* prompt + answer, when want_context */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { INT, REAL, SEED, STOP, BOOL_IGNORED, INT_IGNORED, IGNORED };
+enum kind { INT, REAL, SEED, STOP, BOOL, BOOL_IGNORED, INT_IGNORED, IGNORED };
 
 struct option_row {
     const char *name;
@@ -35,6 +35,7 @@ static const struct option_row rows[] = {
     {"presence_penalty", REAL, AT(presence_penalty), -100, 100},
     {"frequency_penalty", REAL, AT(frequency_penalty), -100, 100},
     {"stop", STOP, 0, 0, 0},
+    {"speculate", BOOL, AT(speculate), 0, 0}, /* ours, not the reference's */
     /* Known, and without meaning on a CPU or for the result: accepted. */
     {"use_mmap", BOOL_IGNORED, 0, 0, 0},
     {"num_gpu", INT_IGNORED, 0, 0, 0},
@@ -68,7 +69,8 @@ void eng_options_init(struct eng_options *o)
                               .temperature = 0.8f,
                               .top_p = 0.9f,
                               .typical_p = 1,
-                              .repeat_penalty = 1};
+                              .repeat_penalty = 1,
+                              .speculate = -1};
 }
 
 static void drop_stops(struct eng_options *o)
@@ -186,8 +188,10 @@ int eng_options_apply(struct eng_options *o, const json_t *obj, struct err *e)
             rc = warn_unknown(o, key, e);
         else if (r->kind == STOP)
             rc = set_stops(o, v, e);
-        else if (r->kind == BOOL_IGNORED && !json_is_boolean(v))
+        else if ((r->kind == BOOL || r->kind == BOOL_IGNORED) && !json_is_boolean(v))
             rc = err_set(e, ERR_INPUT, "option \"%s\" must be of type boolean", key);
+        else if (r->kind == BOOL)
+            *(int32_t *)(void *)((char *)o + r->offset) = json_is_true(v);
         else if (r->kind == INT || r->kind == REAL || r->kind == SEED || r->kind == INT_IGNORED)
             rc = set_number(o, r, v, e);
         if (rc)

@@ -3,142 +3,11 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "engine/engine.h"
-#include "gguf/types.h"
-#include "tests/tiny_model.h"
-
-static const char *const chatml =
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-
-static char root[64];
-static struct store *store;
-static struct store_model *models[3];
-
-/* ---- a sink that remembers ------------------------------------------------------------ */
-
-struct answer {
-    pthread_mutex_t lock;
-    pthread_cond_t over;
-    struct buf text;
-    bool ended, failed;
-    struct err e;
-    struct eng_stats stats;
-    tok_id context[4096];
-};
-
-static void on_piece(void *arg, const char *p, size_t n)
-{
-    struct answer *a = arg;
-    pthread_mutex_lock(&a->lock);
-    buf_add(&a->text, p, n);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static void on_end(struct answer *a, bool failed)
-{
-    pthread_mutex_lock(&a->lock);
-    a->ended = true;
-    a->failed = failed;
-    pthread_cond_signal(&a->over);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static void on_done(void *arg, const struct eng_stats *s)
-{
-    struct answer *a = arg;
-    a->stats = *s;
-    if (s->n_context && s->n_context <= 4096)
-        memcpy(a->context, s->context, s->n_context * sizeof *a->context);
-    on_end(a, false);
-}
-
-static void on_fail(void *arg, const struct err *e)
-{
-    struct answer *a = arg;
-    a->e = *e;
-    on_end(a, true);
-}
-
-static struct answer *answer_new(void)
-{
-    struct answer *a = calloc(1, sizeof *a);
-    assert_non_null(a);
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->over, NULL);
-    return a;
-}
-
-static void answer_wait(struct answer *a)
-{
-    pthread_mutex_lock(&a->lock);
-    while (!a->ended)
-        pthread_cond_wait(&a->over, &a->lock);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static void answer_free(struct answer *a)
-{
-    buf_free(&a->text);
-    free(a);
-}
-
-static struct eng_job *submit(struct eng *g, struct answer *a, int model, const char *prompt,
-                              const struct eng_options *o, struct eng_request base)
-{
-    struct eng_job *j = NULL;
-    struct err e = {0};
-    base.kind = ENG_GENERATE;
-    base.model = models[model];
-    if (prompt) {
-        base.raw = prompt;
-        base.n_raw = strlen(prompt);
-    }
-    base.options = o;
-    const struct eng_sink sink = {a, on_piece, on_done, on_fail};
-    assert_int_equal(eng_submit(g, &base, &sink, &j, &e), 0);
-    return j;
-}
-
-static struct answer *ask(struct eng *g, int model, const char *prompt, const struct eng_options *o,
-                          struct eng_request base)
-{
-    struct answer *a = answer_new();
-    struct eng_job *j = submit(g, a, model, prompt, o, base);
-    answer_wait(a);
-    eng_job_release(j);
-    return a;
-}
-
-static struct eng *engine(int n_threads, int n_parallel)
-{
-    struct err e = {0};
-    const struct eng_config c = {.store = store,
-                                 .n_threads = n_threads,
-                                 .n_parallel = n_parallel,
-                                 .keep_alive_ns = 60000000000};
-    struct eng *g = eng_new(&c, &e);
-    assert_non_null(g);
-    return g;
-}
-
-static struct eng_options options(int n_predict, float temperature)
-{
-    struct eng_options o;
-    eng_options_init(&o);
-    o.num_predict = n_predict;
-    o.temperature = temperature;
-    o.seed = 17;
-    return o;
-}
+#include "tests/asking.h"
 
 /* ---- the claims --------------------------------------------------------------------------- */
 
@@ -341,7 +210,7 @@ static void models_load_list_and_unload(void **state)
     assert_string_equal(rows[0].name, "tiny:latest");
     assert_true(rows[0].size_bytes > 100000);
     free(rows);
-    eng_unload(g, &models[0]->model_layer->digest);
+    eng_unload(g, &asking_model(0)->model_layer->digest);
     for (int i = 0; i < 500; i++) { /* it goes within its own time, not ours */
         assert_int_equal(eng_ps(g, &rows, &n, &e), 0);
         free(rows);
@@ -356,11 +225,7 @@ static void models_load_list_and_unload(void **state)
 static void more_models_at_once_than_may_be_loaded_take_turns(void **state)
 {
     (void)state;
-    struct err e = {0};
-    const struct eng_config c = {.store = store, .n_threads = 1, .max_loaded = 1,
-                                 .keep_alive_ns = 60000000000};
-    struct eng *g = eng_new(&c, &e);
-    assert_non_null(g);
+    struct eng *g = engine_with((struct eng_config){.n_threads = 1, .max_loaded = 1});
     struct eng_options o = options(2, 0);
     struct answer *a[6];
     struct eng_job *j[6];
@@ -403,69 +268,13 @@ static void draining_ends_what_runs(void **state)
     answer_wait(a);
     struct eng_job *late = NULL;
     struct err e = {0};
-    const struct eng_sink sink = {a, on_piece, on_done, on_fail};
-    const struct eng_request r = {.kind = ENG_LOAD, .model = models[0]};
+    const struct eng_sink sink = answer_sink(a);
+    const struct eng_request r = {.kind = ENG_LOAD, .model = asking_model(0)};
     assert_int_equal(eng_submit(g, &r, &sink, &late, &e), -1);
     assert_int_equal(e.code, ERR_BUSY);
     eng_job_release(j);
     answer_free(a);
     eng_free(g);
-}
-
-/* ---- the models ------------------------------------------------------------------------------- */
-
-static struct store_model *add(const char *name, const struct tiny_model *t)
-{
-    struct err e = {0};
-    char path[128];
-    snprintf(path, sizeof path, "%s/new.gguf", root);
-    assert_int_equal(tiny_model_write(path, t, &e), 0);
-    struct store_upload *u = store_upload_begin(store, &e);
-    assert_non_null(u);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    static char piece[1 << 16];
-    for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
-        assert_int_equal(store_upload_write(u, piece, (size_t)n, &e), 0);
-    close(fd);
-    unlink(path);
-    struct digest d;
-    assert_int_equal(store_upload_commit(u, NULL, &d, &e), 0);
-    struct store_create c = {.files = &d, .n_files = 1};
-    assert_int_equal(store_name_parse(name, strlen(name), &c.name, &e), 0);
-    if (store_model_create(store, &c, NULL, NULL, &e))
-        fail_msg("%s", e.text);
-    struct store_model *m = NULL;
-    assert_int_equal(store_model_get(store, &c.name, &m, &e), 0);
-    return m;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    snprintf(root, sizeof root, "/tmp/chaski-sched-XXXXXX");
-    if (!mkdtemp(root))
-        return -1;
-    char models_root[96];
-    snprintf(models_root, sizeof models_root, "%s/models", root);
-    store = store_open(models_root, &e);
-    if (!store)
-        return -1;
-    models[0] = add("tiny", &(struct tiny_model){.seed = 1, .type = TYPE_Q8_0});
-    models[1] = add("chat", &(struct tiny_model){.seed = 2, .type = TYPE_Q4_0, .chat_template = chatml});
-    models[2] = add("broken", &(struct tiny_model){.seed = 3, .arch = "strange"});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 3; i++)
-        store_model_free(models[i]);
-    store_close(store);
-    char cmd[96];
-    snprintf(cmd, sizeof cmd, "rm -rf '%s'", root);
-    return system(cmd) ? -1 : 0;
 }
 
 int main(void)
@@ -484,5 +293,5 @@ int main(void)
         cmocka_unit_test(a_broken_model_fails_its_requests_with_the_reason),
         cmocka_unit_test(draining_ends_what_runs),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, asking_open, asking_close);
 }

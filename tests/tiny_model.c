@@ -186,7 +186,8 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
             {"ffn_down", EMBD, FF}};
         for (size_t i = 0; i < sizeof mats / sizeof mats[0]; i++) {
             snprintf(key, sizeof key, "blk.%d.%s.weight", il, mats[i].name);
-            matrix(&m, key, mats[i].rows, mats[i].cols, 1.5f / sqrtf((float)mats[i].cols));
+            matrix(&m, key, mats[i].rows, mats[i].cols,
+                   (t->calm ? 0.3f : 1.5f) / sqrtf((float)mats[i].cols));
         }
         const char *const norms[] = {"attn_norm", "ffn_norm", "post_attention_norm",
                                      "post_ffw_norm", "attn_q_norm", "attn_k_norm"};

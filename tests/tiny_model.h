@@ -14,6 +14,8 @@ struct tiny_model {
     int n_layer;               /* 0 = 2 */
     int n_ctx;                 /* 0 = 512 */
     int type;                  /* of matrices: TYPE_F32, TYPE_Q8_0, TYPE_Q4_0 */
+    bool calm;                 /* blocks change little: the next token follows from the last one, and
+                                * a greedy text soon goes round in a circle */
     /* Lies, for tests of what is refused. */
     const char *drop;          /* leave out this tensor or (number) key */
     const char *set_key;       /* give this number key another value: */

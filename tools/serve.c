@@ -186,6 +186,18 @@ static int set_connections(struct settings *s, const char *v)
     return 0;
 }
 
+static int set_speculate(struct settings *s, const char *v)
+{
+    static const char *const words[] = {
+        [ENG_SPECULATE_AUTO] = "auto", [ENG_SPECULATE_OFF] = "off", [ENG_SPECULATE_ON] = "on"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(v, words[i]) == 0) {
+            s->eng.speculate = (enum eng_speculate)i;
+            return 0;
+        }
+    return -1;
+}
+
 static const struct {
     const char *name;
     set_fn set;         /* NULL: accepted, without effect */
@@ -225,6 +237,7 @@ static const struct {
     {"CUDA_VISIBLE_DEVICES", NULL, "no effect on a CPU"},
     {"CHASKI_ISA", set_isa, "instruction set of the kernels"},
     {"CHASKI_THREADS", set_threads, "threads of the crew"},
+    {"CHASKI_SPECULATE", set_speculate, "drafts from the text so far: auto, on or off"},
     {"CHASKI_MEMORY", set_memory, "memory budget"},
     {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
 };

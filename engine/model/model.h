@@ -55,7 +55,7 @@ struct model {
     struct crew *crew;           /* borrowed, or owned (bench level) */
     bool owns_crew;
     int n_batch;                 /* rows a step at most */
-    struct tune tune;            /* threads of small steps */
+    struct tune tune[4];         /* threads of small steps, by rows (PRIVATE_ROWS) */
 
     uint8_t *region[2];          /* shared memory of a step (engine/ops.h) */
     size_t region_bytes[2];

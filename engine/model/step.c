@@ -126,13 +126,16 @@ int model_step(struct model *m, struct step *s, struct err *e)
     int n_th = crew_size(m->crew);
     if (s->n_threads > 0 && s->n_threads < n_th)
         n_th = s->n_threads;
-    const bool small = s->n_rows <= PRIVATE_ROWS;
-    const int use = small ? tune_threads(&m->tune, n_th) : n_th;
+    /* By rows, as steps of one row and of four take turns: the dearer ones are not disturbed. */
+    _Static_assert(sizeof m->tune / sizeof *m->tune == PRIVATE_ROWS, "a tune for each count of rows");
+    const bool small = s->n_rows > 0 && s->n_rows <= PRIVATE_ROWS;
+    struct tune *tune = small ? &m->tune[s->n_rows - 1] : NULL;
+    const int use = small ? tune_threads(tune, n_th) : n_th;
     struct work w = {.m = m, .s = s, .n_th = use, .logit_rows = rows};
     const int64_t t0 = time_mono_ns();
     crew_run(m->crew, use, run_thread, &w);
     if (small)
-        tune_learn(&m->tune, use, n_th, time_mono_ns() - t0);
+        tune_learn(tune, use, n_th, time_mono_ns() - t0);
     s->stopped = w.shared.stopped;
     s->logits = m->logits;
     rc = 0;

@@ -2,7 +2,8 @@
  *
  * Decode rows of all running jobs come first, then chunks of prompts, oldest first. While others
  * generate, a chunk is as long as two plain steps take, so that the gap between tokens stays under
- * about three times the plain gap. */
+ * about three times the plain gap. Behind a decode row may come a draft of what follows (draft.c),
+ * as long as it pays (worth.c). */
 #include "engine/sched/sched.h"
 
 #include <string.h>
@@ -13,7 +14,8 @@ enum { LEAST_CHUNK = 16 }; /* rows: less would waste the step on overhead */
 
 struct plan {
     struct run runs[MAX_PARALLEL];
-    int job[MAX_PARALLEL]; /* index in slot.active */
+    int job[MAX_PARALLEL];     /* index in slot.active */
+    int n_draft[MAX_PARALLEL]; /* of the run's rows, the last ones that are guesses */
     int n_runs, n_rows, n_decode, n_prompt_rows;
     int n_threads; /* cap; 0 = all */
     struct slot *slot;
@@ -146,7 +148,76 @@ static void make_plan(struct slot *s, struct plan *p)
     p->n_rows = rows;
 }
 
-/* ---- after the step --------------------------------------------------------------------------- */
+/* ---- guesses --------------------------------------------------------------------------------- */
+
+/* Guesses that a job may take: within its context, its last token, its batch, its pages. */
+static int guesses_at_most(struct slot *s, const struct eng_job *j)
+{
+    int64_t most = DRAFT_MOST;
+    const int64_t limits[] = {
+        j->n_ctx - (int64_t)j->tokens.n,        /* positions */
+        j->n_predict - j->stats.eval_count - 1, /* tokens: one comes anyway */
+        (int64_t)s->m->n_batch - 1,
+        j->opt.num_batch > 0 ? j->opt.num_batch - 1 : DRAFT_MOST,
+        j->speculate == ENG_SPECULATE_OFF ? 0 : DRAFT_MOST,
+        j->speculate == ENG_SPECULATE_ON ? DRAFT_ALWAYS : DRAFT_MOST,
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        most = limits[i] < most ? limits[i] : most;
+    return most > 0 ? (int)most : 0;
+}
+
+/* Put guesses behind the last tokens of the planned runs, where that pays. Steps with rows of a
+ * prompt are long already and stay as they are. */
+static void add_guesses(struct slot *s, struct plan *p)
+{
+    tok_id guess[MAX_PARALLEL][DRAFT_MOST];
+    float chance[MAX_PARALLEL][DRAFT_MOST];
+    struct bid bids[MAX_PARALLEL] = {0};
+    bool any = false;
+    if (p->n_rows != p->n_runs)
+        return;
+    for (int r = 0; r < p->n_runs; r++) {
+        struct eng_job *j = s->active[p->job[r]];
+        if (!p->runs[r].n_logits || j->speculate == ENG_SPECULATE_OFF)
+            continue;
+        draft_learn(&j->draft, j->tokens.ids, (int64_t)j->tokens.n, j->n_prompt);
+        bids[r].chance = chance[r];
+        bids[r].n = draft_guess(&j->draft, j->tokens.ids, (int64_t)j->tokens.n,
+                                guesses_at_most(s, j), guess[r], chance[r]);
+        bids[r].always = j->speculate == ENG_SPECULATE_ON;
+        any |= bids[r].n > 0;
+    }
+    if (!any)
+        return;
+    worth_choose(&s->worth, p->n_rows, bids, p->n_runs);
+    for (int r = 0, rows = 0; r < p->n_runs; r++) {
+        struct eng_job *j = s->active[p->job[r]];
+        struct run *run = &p->runs[r];
+        struct err e = {0};
+        int take = bids[r].take;
+        /* Nobody gives up pages for a guess: without one it is shorter. */
+        if (take && kv_grow(&s->m->pool, &j->kv, run->pos0 + 1 + take, &e)) {
+            const int64_t fit = (int64_t)j->kv.n * KV_PAGE - run->pos0 - 1;
+            take = fit < take ? (int)fit : take;
+        }
+        run->pages = j->kv.pages; /* the table may have moved, also for nothing */
+        run->row0 = rows;
+        if (take > 0) {
+            j->ahead[0] = j->tokens.ids[run->pos0];
+            memcpy(j->ahead + 1, guess[r], (size_t)take * sizeof *guess[r]);
+            run->tokens = j->ahead;
+            run->n = run->n_logits = 1 + take;
+            p->n_draft[r] = take;
+            j->stats.draft_count += take;
+        }
+        rows += run->n;
+        p->n_rows = rows;
+    }
+}
+
+/* ---- after the step ---------------------------------------------------------------------------
+ */
 
 static void give(struct eng_job *j, struct buf *text)
 {
@@ -158,8 +229,8 @@ static void give(struct eng_job *j, struct buf *text)
 /* The context is full: forget half of what is not kept (9.4). The kept part's keys stay. */
 static void shift_context(struct slot *s, struct eng_job *j)
 {
-    int64_t keep = j->opt.num_keep < 0 ? j->n_prompt
-                                       : (int64_t)j->opt.num_keep + tok_adds_bos(s->m->vocab);
+    int64_t keep =
+        j->opt.num_keep < 0 ? j->n_prompt : (int64_t)j->opt.num_keep + tok_adds_bos(s->m->vocab);
     const int64_t n = (int64_t)j->tokens.n;
     keep = keep > j->n_ctx - 4 ? j->n_ctx - 4 : keep;
     keep = keep < 0 ? 0 : keep;
@@ -169,6 +240,7 @@ static void shift_context(struct slot *s, struct eng_job *j)
             (size_t)(n - keep - drop) * sizeof *j->tokens.ids);
     j->tokens.n = (size_t)(n - drop);
     j->n_done = keep < j->n_done ? keep : j->n_done;
+    draft_forget(&j->draft);
     j->stats.context_shifts++;
     log_line(LOG_INFO, "%s: the context of %d tokens is full, %lld were dropped", s->name, j->n_ctx,
              (long long)drop);
@@ -230,6 +302,26 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
     }
 }
 
+/* The logits of run r's rows, in order: a guess that is what the sampler drew makes the next row
+ * count, the first that is not ends it. Keys and values of rows behind that are written over. */
+static void take_rows(struct slot *s, const struct plan *p, int r, const float *logits, int64_t now)
+{
+    const int i = p->job[r], n_draft = p->n_draft[r];
+    struct eng_job *j = s->active[i];
+    j->n_done += p->runs[r].n - n_draft;
+    if (!p->runs[r].n_logits)
+        return;
+    take_logits(s, i, logits, now);
+    for (int k = 1; k <= n_draft; k++) {
+        if (!s->active[i] || j->n_done + 1 != (int64_t)j->tokens.n || !runs_now(j) ||
+            j->tokens.ids[j->n_done] != p->runs[r].tokens[k])
+            return;
+        j->n_done++;
+        j->stats.draft_accepted++;
+        take_logits(s, i, logits + (size_t)k * (size_t)s->m->hp.n_vocab, now);
+    }
+}
+
 static void learn(double *mean, double sample)
 {
     *mean = *mean > 0 ? 0.8 * *mean + 0.2 * sample : sample;
@@ -247,6 +339,7 @@ bool slot_step(struct slot *s)
     make_plan(s, &p);
     if (!p.n_runs)
         return false;
+    add_guesses(s, &p);
     struct step step = {.runs = p.runs,
                         .n_runs = p.n_runs,
                         .n_rows = p.n_rows,
@@ -266,18 +359,15 @@ bool slot_step(struct slot *s)
     }
     if (step.stopped)
         return true; /* all of them are cancelled: the next call ends them */
-    if (!p.n_prompt_rows)
+    if (!p.n_prompt_rows) {
         learn(&s->ns_decode, (double)(now - t0));
-    else if (p.n_prompt_rows >= LEAST_CHUNK)
+        worth_learn(&s->worth, p.n_rows, (double)(now - t0));
+    } else if (p.n_prompt_rows >= LEAST_CHUNK)
         learn(&s->ns_row, (double)(now - t0) / p.n_rows);
     const float *logits = step.logits;
     for (int r = 0; r < p.n_runs; r++) {
-        struct eng_job *j = s->active[p.job[r]];
-        j->n_done += p.runs[r].n;
-        if (p.runs[r].n_logits) {
-            take_logits(s, p.job[r], logits, now);
-            logits += s->m->hp.n_vocab;
-        }
+        take_rows(s, &p, r, logits, now);
+        logits += (size_t)p.runs[r].n_logits * (size_t)s->m->hp.n_vocab;
     }
     return true;
 }

@@ -12,6 +12,8 @@
 #include "engine/engine.h"
 #include "engine/model/model.h"
 #include "engine/sampler/sampler.h"
+#include "engine/sched/draft.h"
+#include "engine/sched/worth.h"
 
 enum { MAX_PARALLEL = 16, MAX_FILES = 256 };
 
@@ -46,6 +48,9 @@ struct eng_job {
     bool sampled;              /* the prompt is done: the last token came from the sampler */
     int64_t t_start, t_prompt_end;
     int64_t n_predict;         /* tokens that may be sampled */
+    enum eng_speculate speculate; /* the server's word and the request's */
+    struct draft draft;
+    tok_id ahead[1 + DRAFT_MOST]; /* rows of a step: the last token and its draft */
     struct eng_stats stats;
 };
 void job_unref(struct eng_job *j);
@@ -79,6 +84,7 @@ struct slot {
     struct eng_job *active[MAX_PARALLEL];
     /* The same list for eng_drain: written under the lock by the thread, read under it. */
     _Atomic(struct eng_job *) running[MAX_PARALLEL];
+    struct worth worth;        /* what steps cost by rows */
     double ns_decode, ns_row;  /* running means: a step without a prompt, a row of a prompt */
 };
 

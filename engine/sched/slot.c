@@ -28,6 +28,7 @@ void job_unref(struct eng_job *j)
     tok_ids_free(&j->whole);
     smp_free(&j->smp);
     piece_free(&j->piece);
+    draft_free(&j->draft);
     free(j);
 }
 
@@ -60,6 +61,9 @@ void slot_job_end(struct slot *s, int i, const struct err *e)
     struct eng_job *j = s->active[i];
     s->active[i] = NULL;
     kv_table_free(&s->m->pool, &j->kv);
+    if (j->stats.draft_count)
+        log_line(LOG_DEBUG, "%s: %d tokens, %d drafted, %d of these came", s->name,
+                 j->stats.eval_count, j->stats.draft_count, j->stats.draft_accepted);
     pthread_mutex_lock(&s->g->lock);
     s->n_active--;
     atomic_store(&s->running[i], NULL);
@@ -102,6 +106,11 @@ static int job_start(struct slot *s, struct eng_job *j, struct err *e)
     }
     j->stats.seed = (int64_t)seed;
     j->t_start = time_mono_ns();
+    j->speculate = s->g->cfg.speculate;
+    if (!j->opt.speculate)
+        j->speculate = ENG_SPECULATE_OFF;
+    else if (j->opt.speculate == 1 && j->speculate == ENG_SPECULATE_OFF)
+        j->speculate = ENG_SPECULATE_AUTO;
     j->piece.stops = j->opt.stops;
     j->piece.n_stops = j->opt.n_stops;
     if (smp_init(&j->smp, &j->opt, seed, tok_n_vocab(s->m->vocab), e))
