@@ -6,28 +6,22 @@
  * rows, and the inputs of matrices cost one barrier more. Work inside an operator goes by an
  * atomic counter: a thread that is held up costs a piece, not half a matrix. Pieces are rows or
  * heads, never parts of a sum, so nothing of this shows in the bits. */
-#include "engine/ops.h"
+#include "engine/ops_inside.h"
 
 #include <math.h>
 #include <string.h>
-#include "engine/model/model.h"
 
-static size_t round_up(size_t n)
-{
-    return (n + 63) & ~(size_t)63;
-}
-
-static void *take_shared(struct fwd *f, size_t bytes)
+void *take_shared(struct fwd *f, size_t bytes)
 {
     void *p = f->region[f->which] + f->mem_used;
-    f->mem_used += round_up(bytes);
+    f->mem_used += ops_round(bytes);
     return p;
 }
 
-static void *take_own(struct fwd *f, size_t bytes)
+void *take_own(struct fwd *f, size_t bytes)
 {
     void *p = f->own + f->own_used;
-    f->own_used += round_up(bytes);
+    f->own_used += ops_round(bytes);
     return p;
 }
 
@@ -42,7 +36,7 @@ static void next_phase(struct fwd *f)
 /* ---- inputs of matrices ----------------------------------------------------------------- */
 
 /* A buffer for this phase's rows: private or shared as the rows are. */
-static float *take_rows(struct fwd *f, size_t width)
+float *take_rows(struct fwd *f, size_t width)
 {
     const size_t bytes = (size_t)f->n * width * sizeof(float);
     return f->private_rows ? take_own(f, bytes) : take_shared(f, bytes);
@@ -74,26 +68,21 @@ struct in op_rms_norm(struct fwd *f, const float *w)
 
 /* ---- products --------------------------------------------------------------------------------- */
 
-struct product {
-    const struct mat *w;
-    const float *bias;
-    float *y;
-    size_t ldy;
-};
-
 /* Bytes of weights in a piece of work when there are few columns: large enough to hide the
  * counter, small enough that a late thread is not waited for. */
 enum { PIECE_BYTES = 64 * 1024, PIECE_GROUPS = 8, PIECES_A_THREAD = 4 };
 
-static void mul_mats(struct fwd *f, const struct acts *a, const struct product *p, int n_p)
+void mul_mats(struct fwd *f, const struct product *p, int n_p)
 {
     int32_t total = 0;
     size_t bytes = 0;
+    int cols = 0; /* of the widest product */
     for (int i = 0; i < n_p; i++) {
+        cols = p[i].a->n > cols ? p[i].a->n : cols;
         total += mat_groups(p[i].w);
         bytes += (size_t)mat_groups(p[i].w) * p[i].w->group_bytes;
     }
-    int32_t piece = a->n > PRIVATE_ROWS
+    int32_t piece = cols > PRIVATE_ROWS
                         ? PIECE_GROUPS
                         : (int32_t)((PIECE_BYTES * (size_t)total + bytes - 1) / bytes);
     if (piece > total / (f->n_th * PIECES_A_THREAD))
@@ -114,11 +103,11 @@ static void mul_mats(struct fwd *f, const struct acts *a, const struct product *
                 continue;
             }
             const int32_t g1 = g + left < groups ? g + left : groups;
-            f->k->mul_mat[p[i].w->type](p[i].w, a, p[i].y, p[i].ldy, false, g, g1, f->mm_scratch);
+            f->k->mul_mat[p[i].w->type](p[i].w, p[i].a, p[i].y, p[i].ldy, false, g, g1, f->mm_scratch);
             if (p[i].bias) {
                 const int32_t r0 = g * MAT_ROWS;
                 const int32_t r1 = g1 * MAT_ROWS < p[i].w->n_rows ? g1 * MAT_ROWS : p[i].w->n_rows;
-                for (int c = 0; c < a->n; c++)
+                for (int c = 0; c < p[i].a->n; c++)
                     f->k->add(p[i].y + (size_t)c * p[i].ldy + r0, p[i].bias + r0, r1 - r0);
             }
             left -= g1 - g;
@@ -137,18 +126,18 @@ static struct out take_out(struct fwd *f, const struct mat *w)
 struct out op_mul_mat(struct fwd *f, const struct in *h, const struct mat *w, const float *bias)
 {
     struct out y = take_out(f, w);
-    const struct product p = {w, bias, y.p, (size_t)y.width};
-    mul_mats(f, &h->a, &p, 1);
+    const struct product p = {&h->a, w, bias, y.p, (size_t)y.width};
+    mul_mats(f, &p, 1);
     return y;
 }
 
 struct qkv op_qkv(struct fwd *f, const struct in *h, const struct layer *w)
 {
     struct qkv t = {.q = take_out(f, &w->wq), .k = take_out(f, &w->wk), .v = take_out(f, &w->wv)};
-    const struct product p[3] = {{&w->wq, w->bq, t.q.p, (size_t)t.q.width},
-                                 {&w->wk, w->bk, t.k.p, (size_t)t.k.width},
-                                 {&w->wv, w->bv, t.v.p, (size_t)t.v.width}};
-    mul_mats(f, &h->a, p, 3);
+    const struct product p[3] = {{&h->a, &w->wq, w->bq, t.q.p, (size_t)t.q.width},
+                                 {&h->a, &w->wk, w->bk, t.k.p, (size_t)t.k.width},
+                                 {&h->a, &w->wv, w->bv, t.v.p, (size_t)t.v.width}};
+    mul_mats(f, p, 3);
     return t;
 }
 
@@ -156,9 +145,9 @@ struct in op_glu(struct fwd *f, const struct in *h, const struct layer *w, enum 
 {
     const int width = f->hp->n_ff;
     struct out g = take_out(f, &w->gate), u = take_out(f, &w->up);
-    const struct product p[2] = {{&w->gate, w->bgate, g.p, (size_t)width},
-                                 {&w->up, w->bup, u.p, (size_t)width}};
-    mul_mats(f, &h->a, p, 2);
+    const struct product p[2] = {{&h->a, &w->gate, w->bgate, g.p, (size_t)width},
+                                 {&h->a, &w->up, w->bup, u.p, (size_t)width}};
+    mul_mats(f, p, 2);
     float *y = f->private_rows ? take_own(f, (size_t)f->n * (size_t)width * sizeof(float)) : g.p;
     for (int r = f->r0; r < f->r1; r++) {
         const size_t at = (size_t)r * (size_t)width;
@@ -500,8 +489,8 @@ void ops_logits(struct fwd *f, const int *rows, int n_rows, float *out)
         g.k->rms_norm(y + (size_t)r * width, f->x + (size_t)rows[r] * width, f->m->w.output_norm,
                       width, hp->rms_eps);
     struct in h = make_in(&g, y, width);
-    const struct product p = {&f->m->w.output, f->m->w.output_bias, out, (size_t)n_vocab};
-    mul_mats(&g, &h.a, &p, 1);
+    const struct product p = {&h.a, &f->m->w.output, f->m->w.output_bias, out, (size_t)n_vocab};
+    mul_mats(&g, &p, 1);
     if (hp->logit_softcap > 0) {
         for (int i; (i = crew_next(f->m->crew)) < n_rows;)
             f->k->softcap(out + (size_t)i * n_vocab, hp->logit_softcap, n_vocab);
@@ -513,8 +502,8 @@ void ops_logits(struct fwd *f, const int *rows, int n_rows, float *out)
 
 static size_t rows_bytes(const struct model *m, int n, int64_t width, bool acts)
 {
-    return round_up((size_t)n * (size_t)width * sizeof(float)) +
-           (acts && m->any_quantized ? round_up(m->k->acts_bytes(n, (int)width)) : 0);
+    return ops_round((size_t)n * (size_t)width * sizeof(float)) +
+           (acts && m->any_quantized ? ops_round(m->k->acts_bytes(n, (int)width)) : 0);
 }
 
 /* States of all spans of one tile of n_q queries. */
@@ -533,6 +522,8 @@ size_t ops_region_bytes(const struct model *m, int n, int64_t longest, int which
                   rows_bytes(m, n, (int64_t)hp->n_head_kv * hp->d_k, false) +
                   rows_bytes(m, n, (int64_t)hp->n_head_kv * hp->d_v, false) + rows_bytes(m, n, o, true);
     size_t ffn = 2 * rows_bytes(m, n, hp->n_ff, true);
+    if (hp->n_expert)
+        ffn = experts_region_bytes(m, n);
     /* A family may use the regions in any order: each must hold either phase. Only what is touched
      * costs memory. */
     b += attn > ffn ? attn : ffn;
@@ -549,7 +540,8 @@ size_t ops_own_bytes(const struct model *m, int n, int64_t longest)
     const int few = n < PRIVATE_ROWS ? n : PRIVATE_ROWS;
     size_t b = 3 * rows_bytes(m, few, hp->n_embd, true) + 2 * rows_bytes(m, few, hp->n_rot, false) +
                rows_bytes(m, few, (int64_t)hp->n_head * hp->d_v, true) +
-               rows_bytes(m, few, hp->n_ff, true) + rows_bytes(m, 1, hp->n_embd, false);
+               rows_bytes(m, few, hp->n_ff, true) + rows_bytes(m, 1, hp->n_embd, false) +
+               experts_own_bytes(m, n);
     /* States of a tile: cut_run keeps them to a MiB, or to a single row's. */
     return b + tile_states(m, ATTEND_MAX_Q, longest) + (64 << 10);
 }

@@ -69,6 +69,10 @@ struct in op_attention(struct fwd *f, struct qkv *t, int il, int32_t window);
 struct out op_mul_mat(struct fwd *f, const struct in *h, const struct mat *w, const float *bias);
 /* act(gate h) * (up h) */
 struct in op_glu(struct fwd *f, const struct in *h, const struct layer *w, enum act_fn act);
+/* The experts' feed-forward: y = sum over the n_expert_used experts e with the largest softmax of
+ * router h of p_e * down_e (act(gate_e h) * (up_e h)); p scaled to the sum 1 when `norm`. */
+struct out op_experts(struct fwd *f, const struct in *h, const struct layer *w, enum act_fn act,
+                      bool norm);
 void op_add(struct fwd *f, const struct out *y); /* x += y */
 void op_add_normed(struct fwd *f, const struct out *y, const float *w); /* x += norm(y) * w */
 

@@ -95,7 +95,7 @@ struct kernels { /* one table an ISA; read-only */
     const char *name;
     int act_cols; /* columns that A32 interleaves: work on columns splits at multiples of it */
 
-    size_t (*acts_bytes)(int n, int k);
+    size_t (*acts_bytes)(int n, int k); /* at most n + 1 times that of one column */
     /* Columns c0..c1-1 of a->x into a->a32; c0 a multiple of act_cols, c1 too or a->n. */
     void (*quantize)(const struct acts *a, int c0, int c1);
 

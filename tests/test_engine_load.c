@@ -51,6 +51,19 @@ static void lies_are_refused_by_name(void **state)
         {{.halve = "blk.0.attn_q.weight"}, "tensor \"blk.0.attn_q.weight\" has shape [64, 32"},
         {{.arch = "qwen2", .halve = "output.weight"}, "tensor \"output.weight\" has shape"},
         {{.arch = "gemma3", .drop = "blk.0.attn_q_norm.weight"}, "attn_q_norm.weight\" [16, 1] is missing"},
+        {{.n_expert = 4, .set_key = "llama.expert_used_count", .set_value = 0},
+         "expert_used_count\" is 0, it must be from 1 to the 4 experts"},
+        {{.n_expert = 4, .set_key = "llama.expert_used_count", .set_value = 5},
+         "expert_used_count\" is 5"},
+        {{.n_expert = 4, .set_key = "llama.expert_count", .set_value = 5},
+         "ffn_gate_inp.weight\" has shape [64, 4, 1, 1], [64, 5] is expected"},
+        {{.n_expert = 4, .drop = "blk.1.ffn_up_exps.weight"},
+         "tensor \"blk.1.ffn_up_exps.weight\" [64, 128, 4] is missing"},
+        {{.n_expert = 4, .halve = "blk.0.ffn_down_exps.weight"},
+         "has shape [128, 32, 4, 1], [128, 64, 4] is expected"},
+        {{.arch = "qwen3moe", .n_expert = 4, .drop = "qwen3moe.expert_count"},
+         "\"qwen3moe.expert_count\" is missing or 0"},
+        {{.arch = "gemma3", .n_expert = 4}, "architecture \"gemma3\" with 4 experts is not"},
         {{.arch = "mamba"}, "architecture \"mamba\" is not supported; supported are: llama"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -97,7 +110,9 @@ static void bits_do_not_depend_on_how(void **state)
     (void)state;
     static const struct tiny_model models[] = {
         {.seed = 1, .type = TYPE_F32}, {.seed = 2, .type = TYPE_Q4_0, .arch = "qwen2"},
-        {.seed = 3, .type = TYPE_Q8_0, .arch = "gemma3", .n_layer = 7}};
+        {.seed = 3, .type = TYPE_Q8_0, .arch = "gemma3", .n_layer = 7},
+        {.seed = 4, .type = TYPE_Q4_0, .n_expert = 5},
+        {.seed = 5, .type = TYPE_Q8_0, .arch = "qwen3moe", .n_expert = 8}};
     const struct kernels *all[16];
     const int n_isa = kernels_all(all, 16);
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {

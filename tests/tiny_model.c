@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "gguf/gguf.h"
 
-enum { EMBD = 64, HEADS = 4, KV = 2, D = 16, FF = 128, VOCAB = 320 };
+enum { EMBD = 64, HEADS = 4, KV = 2, D = 16, FF = 128, FF_EXP = 96, VOCAB = 320 };
 
 struct maker {
     struct gguf_writer *w;
@@ -42,14 +42,14 @@ static void put_f16(uint8_t *p, float f)
     memcpy(p, &h, 2);
 }
 
-static void matrix(struct maker *m, const char *name, int rows, int cols, float sd)
+static void matrices(struct maker *m, const char *name, int copies, int rows, int cols, float sd)
 {
     if (dropped(m, name))
         return;
     if (m->t->halve && !strcmp(m->t->halve, name))
         rows /= 2;
     const int type = cols % 32 ? TYPE_F32 : m->type;
-    const size_t n = (size_t)rows * (size_t)cols;
+    const size_t n = (size_t)copies * (size_t)rows * (size_t)cols;
     const struct gguf_type_info *t = gguf_type_info((uint32_t)type);
     const size_t bytes = n / t->block_elems * t->block_bytes;
     uint8_t *data = arena_alloc(&m->a, bytes, 64);
@@ -70,8 +70,13 @@ static void matrix(struct maker *m, const char *name, int rows, int cols, float 
         }
         put_f16(b, sd / (type == TYPE_Q8_0 ? 73.9f : 4.6f));
     }
-    const uint64_t dims[2] = {(uint64_t)cols, (uint64_t)rows};
-    m->rc |= gguf_write_tensor(m->w, name, (uint32_t)type, 2, dims, data, m->e);
+    const uint64_t dims[3] = {(uint64_t)cols, (uint64_t)rows, (uint64_t)copies};
+    m->rc |= gguf_write_tensor(m->w, name, (uint32_t)type, copies > 1 ? 3 : 2, dims, data, m->e);
+}
+
+static void matrix(struct maker *m, const char *name, int rows, int cols, float sd)
+{
+    matrices(m, name, 1, rows, cols, sd);
 }
 
 static void vector(struct maker *m, const char *name, int n, float mean)
@@ -148,7 +153,8 @@ static void vocabulary(struct maker *m)
 int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e)
 {
     const char *arch = t->arch ? t->arch : "llama";
-    const bool gemma = !strcmp(arch, "gemma3");
+    const bool gemma = !strcmp(arch, "gemma3"), head_norms = gemma || !strcmp(arch, "qwen3moe");
+    const int ff_exp = strcmp(arch, "qwen3moe") ? FF : FF_EXP;
     const int layers = t->n_layer ? t->n_layer : 2;
     struct maker m = {.x = t->seed * 2654435761u + 1, .type = t->type, .t = t, .e = e};
     m.w = gguf_writer_new(e);
@@ -163,6 +169,11 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
     u32(&m, arch, "feed_forward_length", FF);
     u32(&m, arch, "attention.head_count", HEADS);
     u32(&m, arch, "attention.head_count_kv", KV);
+    if (t->n_expert) {
+        u32(&m, arch, "expert_count", (uint32_t)t->n_expert);
+        u32(&m, arch, "expert_used_count", 2);
+        u32(&m, arch, "expert_feed_forward_length", FF_EXP);
+    }
     if (gemma) {
         u32(&m, arch, "attention.key_length", D);
         u32(&m, arch, "attention.value_length", D);
@@ -184,14 +195,24 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
             {"attn_q", HEADS * D, EMBD}, {"attn_k", KV * D, EMBD}, {"attn_v", KV * D, EMBD},
             {"attn_output", EMBD, HEADS * D}, {"ffn_gate", FF, EMBD}, {"ffn_up", FF, EMBD},
             {"ffn_down", EMBD, FF}};
-        for (size_t i = 0; i < sizeof mats / sizeof mats[0]; i++) {
+        for (size_t i = 0; i < (t->n_expert ? 4 : sizeof mats / sizeof mats[0]); i++) {
             snprintf(key, sizeof key, "blk.%d.%s.weight", il, mats[i].name);
             matrix(&m, key, mats[i].rows, mats[i].cols,
                    (t->calm ? 0.3f : 1.5f) / sqrtf((float)mats[i].cols));
         }
+        const struct { const char *name; int copies, rows, cols; } experts[] = {
+            {"ffn_gate_inp", 1, t->n_expert, EMBD}, {"ffn_gate_exps", t->n_expert, ff_exp, EMBD},
+            {"ffn_up_exps", t->n_expert, ff_exp, EMBD}, {"ffn_down_exps", t->n_expert, EMBD, ff_exp}};
+        for (size_t i = 0; t->n_expert && i < sizeof experts / sizeof experts[0]; i++) {
+            snprintf(key, sizeof key, "blk.%d.%s.weight", il, experts[i].name);
+            matrices(&m, key, experts[i].copies, experts[i].rows, experts[i].cols,
+                     1.5f / sqrtf((float)experts[i].cols));
+        }
         const char *const norms[] = {"attn_norm", "ffn_norm", "post_attention_norm",
                                      "post_ffw_norm", "attn_q_norm", "attn_k_norm"};
-        for (int i = 0; i < (gemma ? 6 : 2); i++) {
+        for (int i = 0; i < 6; i++) {
+            if ((i == 2 || i == 3) ? !gemma : i > 3 && !head_norms)
+                continue;
             snprintf(key, sizeof key, "blk.%d.%s.weight", il, norms[i]);
             vector(&m, key, i < 4 ? EMBD : D, 1);
         }

@@ -8,11 +8,12 @@
 #include "gguf/base.h"
 
 struct tiny_model {
-    const char *arch;          /* "llama", "qwen2", "gemma3"; NULL = llama */
+    const char *arch;          /* "llama", "qwen2", "qwen3moe", "gemma3"; NULL = llama */
     const char *chat_template; /* Jinja, or NULL */
     uint64_t seed;
     int n_layer;               /* 0 = 2 */
     int n_ctx;                 /* 0 = 512 */
+    int n_expert;              /* 0 = dense; 2 of them are used */
     int type;                  /* of matrices: TYPE_F32, TYPE_Q8_0, TYPE_Q4_0 */
     bool calm;                 /* blocks change little: the next token follows from the last one, and
                                 * a greedy text soon goes round in a circle */

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const struct family *const families[] = {&fam_llama, &fam_qwen2, &fam_gemma3};
+static const struct family *const families[] = {&fam_llama, &fam_qwen2, &fam_qwen3moe,
+                                                &fam_gemma3};
 
 const struct family *family_find(const char *arch)
 {
@@ -15,5 +16,5 @@ const struct family *family_find(const char *arch)
 
 const char *family_names(void)
 {
-    return "llama, qwen2, gemma3";
+    return "llama, qwen2, qwen3moe, gemma3";
 }

@@ -19,6 +19,8 @@ struct hparams {
     int32_t d_k, d_v;     /* values of a head's key and value */
     int32_t n_rot;        /* values of a head that turn */
     int32_t n_expert;     /* 0: dense */
+    int32_t n_expert_used; /* a token */
+    int32_t n_ff_exp;     /* feed-forward length of an expert; n_ff until derived */
     int32_t window;       /* sliding window in positions, 0 = none */
     int32_t window_period; /* layer il slides if il % period < period - 1; 0 = none slides */
     float rms_eps;
@@ -51,11 +53,14 @@ struct hp_key {
 
 /* ---- tensors ---------------------------------------------------------------------- */
 
-enum dim { DIM_1, DIM_EMBD, DIM_Q, DIM_K, DIM_V, DIM_O, DIM_FF, DIM_DK, DIM_VOCAB, DIM_ROT2 };
+enum dim { DIM_1, DIM_EMBD, DIM_Q, DIM_K, DIM_V, DIM_O, DIM_FF, DIM_DK, DIM_VOCAB, DIM_ROT2,
+           DIM_EXPERTS, DIM_FF_EXP };
 /*              n_embd   n_head*d_k  n_head_kv*d_k / d_v  n_head*d_v      d_k       n_rot/2  */
 
 struct layer { /* what a block may have; absent: data NULL */
     struct mat wq, wk, wv, wo, gate, up, down;
+    struct mat router;                        /* [n_expert][n_embd] */
+    struct mat gate_exps, up_exps, down_exps; /* of one expert; `data` holds n_expert of them */
     float *bq, *bk, *bv, *bo, *bgate, *bup, *bdown;
     float *attn_norm, *ffn_norm, *attn_post_norm, *ffn_post_norm, *q_norm, *k_norm;
 };
@@ -65,16 +70,20 @@ struct weights {
     struct layer *layers;        /* n_layer */
 };
 
-enum tn_kind { TN_MAT, TN_VEC };
+enum tn_kind { TN_MAT, TN_VEC, TN_EXPERTS /* a matrix an expert, one after the other */ };
+/* Whether a tensor must be there: HP_MAY, HP_MUST, or by what the model is. */
+enum tn_need { TN_MAY, TN_MUST, TN_DENSE /* must, without experts */, TN_MOE /* must, with them */ };
 struct tn {
     const char *name; /* layer tensors: after "blk.N."; NULL ends a table */
     enum tn_kind kind;
-    bool must;
+    enum tn_need must;
     size_t offset;    /* in struct layer, or in struct weights */
     enum dim rows, cols; /* a vector has `cols` values and rows = DIM_1 */
 };
 #define TN_LAYER_MAT(name, field, rows, cols, need)                                                \
     {name, TN_MAT, need, offsetof(struct layer, field), rows, cols}
+#define TN_LAYER_EXPERTS(name, field, rows, cols)                                                  \
+    {name, TN_EXPERTS, TN_MOE, offsetof(struct layer, field), rows, cols}
 #define TN_LAYER_VEC(name, field, n, need)                                                         \
     {name, TN_VEC, need, offsetof(struct layer, field), DIM_1, n}
 #define TN_TOP_MAT(name, field, rows, cols, need)                                                  \
@@ -82,12 +91,16 @@ struct tn {
 #define TN_TOP_VEC(name, field, n, need)                                                           \
     {name, TN_VEC, need, offsetof(struct weights, field), DIM_1, n}
 
+/* The matrix of expert e. */
+struct mat expert_mat(const struct mat *experts, int32_t e);
+
 /* ---- a family ------------------------------------------------------------------------ */
 
 struct fwd; /* one thread's view of a step (engine/ops.h) */
 
 struct family {
     const char *arch;
+    enum { DENSE, DENSE_OR_EXPERTS, EXPERTS } kind; /* what expert_count may say */
     const struct hp_key *keys;      /* beyond the common ones */
     const struct tn *layer_tensors; /* beyond nothing: all of a block */
     const struct tn *top_tensors;   /* beyond token_embd, output, output_norm */
@@ -97,10 +110,10 @@ struct family {
     void (*block)(struct fwd *f, const struct layer *w, int il);
 };
 
-extern const struct family fam_llama, fam_qwen2, fam_gemma3;
+extern const struct family fam_llama, fam_qwen2, fam_qwen3moe, fam_gemma3;
 /* The family of general.architecture, or NULL. */
 const struct family *family_find(const char *arch);
-/* "llama, qwen2, gemma3": for messages. */
+/* "llama, qwen2, ...": for messages. */
 const char *family_names(void);
 
 #endif

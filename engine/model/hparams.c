@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum { MAX_LAYERS = 512, MAX_HEADS = 1024, MAX_EMBD = 128 * 1024, MAX_VOCAB = 2 << 20,
-       MAX_CTX = 4 << 20, MAX_FF = 1 << 20, MAX_HEAD_VALUES = 1024, MAX_EXPERTS = 1024 };
+       MAX_CTX = 4 << 20, MAX_FF = 1 << 20, MAX_HEAD_VALUES = 1024, MAX_EXPERTS = 1024,
+       MAX_EXPERTS_USED = 128 };
 
 static const struct hp_key common[] = {
     HP_INT("block_count", n_layer, HP_MUST, 1, MAX_LAYERS),
@@ -23,6 +24,7 @@ static const struct hp_key common[] = {
     HP_INT("attention.value_length", d_v, HP_MAY, 1, MAX_HEAD_VALUES),
     HP_INT("rope.dimension_count", n_rot, HP_MAY, 0, MAX_HEAD_VALUES),
     HP_INT("expert_count", n_expert, HP_MAY, 0, MAX_EXPERTS),
+    HP_INT("expert_used_count", n_expert_used, HP_MAY, 0, MAX_EXPERTS_USED),
     HP_INT("vocab_size", n_vocab, HP_MAY, 1, MAX_VOCAB),
     HP_REAL("attention.layer_norm_rms_epsilon", rms_eps, HP_MUST, 0, 1),
     HP_DOUBLE("rope.freq_base", rope_base, HP_MAY, 1, 1e12),
@@ -171,10 +173,17 @@ int hparams_read(const struct gguf *g, const struct family **fam, struct hparams
         return err_set(e, ERR_INPUT,
                        "key \"%s.rope.dimension_count\" is %d, it must be even and at most %d",
                        hp->arch, hp->n_rot, hp->d_k);
-    if (hp->n_expert)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "mixture-of-experts models (%d experts) are not supported yet",
-                       hp->n_expert);
+    if (hp->n_expert && (*fam)->kind == DENSE)
+        return err_set(e, ERR_UNSUPPORTED, "architecture \"%s\" with %d experts is not supported",
+                       hp->arch, hp->n_expert);
+    if (!hp->n_expert && (*fam)->kind == EXPERTS)
+        return err_set(e, ERR_INPUT, "key \"%s.expert_count\" is missing or 0", hp->arch);
+    if (hp->n_expert && (hp->n_expert_used < 1 || hp->n_expert_used > hp->n_expert))
+        return err_set(e, ERR_INPUT,
+                       "key \"%s.expert_used_count\" is %d, it must be from 1 to the %d experts",
+                       hp->arch, hp->n_expert_used, hp->n_expert);
+    if (!hp->n_ff_exp)
+        hp->n_ff_exp = hp->n_ff;
     if (!hp->rope_orig_ctx)
         hp->rope_orig_ctx = hp->n_ctx;
     if (!hp->rope_base_local)

@@ -39,20 +39,33 @@ static int64_t dim_value(const struct hparams *hp, enum dim d)
     case DIM_DK: return hp->d_k;
     case DIM_VOCAB: return hp->n_vocab;
     case DIM_ROT2: return hp->n_rot / 2;
+    case DIM_EXPERTS: return hp->n_expert;
+    case DIM_FF_EXP: return hp->n_ff_exp;
     }
     return -1;
 }
 
-/* The tensor must have `rows` rows of `cols` values: dims {cols, rows}. */
-static int check_shape(const struct gguf_tensor *t, int64_t rows, int64_t cols, struct err *e)
+static const char *shape_text(char out[80], int64_t n, int64_t rows, int64_t cols)
+{
+    if (n == 1)
+        snprintf(out, 80, "[%" PRId64 ", %" PRId64 "]", cols, rows);
+    else
+        snprintf(out, 80, "[%" PRId64 ", %" PRId64 ", %" PRId64 "]", cols, rows, n);
+    return out;
+}
+
+/* The tensor must have `n` times `rows` rows of `cols` values: dims {cols, rows, n}. */
+static int check_shape(const struct gguf_tensor *t, int64_t n, int64_t rows, int64_t cols,
+                       struct err *e)
 {
     const bool good = t->dims[0] == (uint64_t)cols && t->dims[1] == (uint64_t)rows &&
-                      t->dims[2] == 1 && t->dims[3] == 1;
+                      t->dims[2] == (uint64_t)n && t->dims[3] == 1;
+    char want[80];
     if (!good)
         return err_set(e, ERR_INPUT,
                        "tensor \"%s\" has shape [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-                       "], [%" PRId64 ", %" PRId64 "] is expected",
-                       t->name, t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows);
+                       "], %s is expected", t->name, t->dims[0], t->dims[1], t->dims[2], t->dims[3],
+                       shape_text(want, n, rows, cols));
     return 0;
 }
 
@@ -107,9 +120,53 @@ static void release(const void *p, size_t n)
         (void)madvise((void *)a, b - a, MADV_DONTNEED);
 }
 
-/* Pack rows row0..row0+rows-1 of tensor t. */
-static int load_matrix(struct loader *l, const struct gguf_tensor *t, int64_t row0, int64_t rows,
-                       int64_t cols, struct mat *out, struct err *e)
+static size_t mat_bytes(const struct mat *m)
+{
+    return ((size_t)mat_groups(m) * m->group_bytes + 63) & ~(size_t)63;
+}
+
+struct mat expert_mat(const struct mat *experts, int32_t i)
+{
+    struct mat m = *experts;
+    m.data += (size_t)i * mat_bytes(experts);
+    return m;
+}
+
+static int pack_matrix(struct loader *l, const struct gguf_tensor *t, int64_t row0,
+                       const struct mat *m, struct err *e)
+{
+    const size_t row_bytes = t->n_bytes / (t->dims[1] * t->dims[2] * t->dims[3]);
+    const uint8_t *src = (const uint8_t *)t->data + (size_t)row0 * row_bytes;
+    const int32_t groups = mat_groups(m);
+    int32_t step = (int32_t)(SLICE_BYTES / (row_bytes * MAT_ROWS));
+    if (step < 1)
+        step = 1;
+    for (int32_t g = 0; g < groups; g += step) {
+        if (l->c->cancel && atomic_load(l->c->cancel))
+            return err_set(e, ERR_CANCELLED, "loading was cancelled");
+        const int32_t g1 = g + step < groups ? g + step : groups;
+        struct pack_job job = {m, src, g, g1, l->c->crew};
+        if (l->c->lock_crew)
+            l->c->lock_crew(l->c->lock_arg, true);
+        crew_run(l->c->crew, crew_size(l->c->crew), pack_some, &job);
+        if (l->c->lock_crew)
+            l->c->lock_crew(l->c->lock_arg, false);
+        int64_t last = (int64_t)g1 * MAT_ROWS;
+        if (last > m->n_rows)
+            last = m->n_rows;
+        release(src + (size_t)g * MAT_ROWS * row_bytes,
+                (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes);
+        l->done_bytes += (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes;
+        if (l->c->progress)
+            l->c->progress(l->c->progress_arg,
+                           l->all_bytes ? (double)l->done_bytes / (double)l->all_bytes : 1);
+    }
+    return 0;
+}
+
+/* Pack `n` matrices of `rows` rows each, which stand one after the other from row row0 of t. */
+static int load_matrix(struct loader *l, const struct gguf_tensor *t, int64_t row0, int64_t n,
+                       int64_t rows, int64_t cols, struct mat *out, struct err *e)
 {
     size_t bytes;
     if (mat_init(out, t->type, rows, cols, &bytes, e)) {
@@ -120,6 +177,7 @@ static int load_matrix(struct loader *l, const struct gguf_tensor *t, int64_t ro
         }
         return -1;
     }
+    bytes = mat_bytes(out) * (size_t)n;
     struct model *m = l->m;
     if (l->c->memory_limit && m->weight_bytes + bytes > l->c->memory_limit)
         return err_set(e, ERR_MEMORY, "not enough memory for the weights: more than %" PRIu64
@@ -140,32 +198,10 @@ static int load_matrix(struct loader *l, const struct gguf_tensor *t, int64_t ro
     m->big[m->n_big++].n = bytes;
     m->weight_bytes += bytes;
     m->any_quantized |= mat_quantized_acts(t->type);
-
-    const size_t row_bytes = t->n_bytes / (t->dims[1] * t->dims[2] * t->dims[3]);
-    const uint8_t *src = (const uint8_t *)t->data + (size_t)row0 * row_bytes;
-    const int32_t groups = mat_groups(out);
-    int32_t step = (int32_t)(SLICE_BYTES / (row_bytes * MAT_ROWS));
-    if (step < 1)
-        step = 1;
-    for (int32_t g = 0; g < groups; g += step) {
-        if (l->c->cancel && atomic_load(l->c->cancel))
-            return err_set(e, ERR_CANCELLED, "loading was cancelled");
-        const int32_t g1 = g + step < groups ? g + step : groups;
-        struct pack_job job = {out, src, g, g1, l->c->crew};
-        if (l->c->lock_crew)
-            l->c->lock_crew(l->c->lock_arg, true);
-        crew_run(l->c->crew, crew_size(l->c->crew), pack_some, &job);
-        if (l->c->lock_crew)
-            l->c->lock_crew(l->c->lock_arg, false);
-        int64_t last = (int64_t)g1 * MAT_ROWS;
-        if (last > rows)
-            last = rows;
-        release(src + (size_t)g * MAT_ROWS * row_bytes,
-                (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes);
-        l->done_bytes += (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes;
-        if (l->c->progress)
-            l->c->progress(l->c->progress_arg,
-                           l->all_bytes ? (double)l->done_bytes / (double)l->all_bytes : 1);
+    for (int64_t i = 0; i < n; i++) {
+        const struct mat one = expert_mat(out, (int32_t)i);
+        if (pack_matrix(l, t, row0 + i * rows, &one, e))
+            return -1;
     }
     return 0;
 }
@@ -196,8 +232,8 @@ static int fused_qkv(const struct loader *l, const char *prefix, const struct tn
             return 0;
         s->row0 = first[i];
         if (tn->kind == TN_MAT)
-            return check_shape(s->t, q + k + v, dim_value(hp, tn->cols), e);
-        return check_shape(s->t, 1, q + k + v, e);
+            return check_shape(s->t, 1, q + k + v, dim_value(hp, tn->cols), e);
+        return check_shape(s->t, 1, 1, q + k + v, e);
     }
     return 0;
 }
@@ -206,24 +242,28 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
                       bool only_check, struct err *e)
 {
     for (; tn && tn->name; tn++) {
-        char name[80];
+        char name[80], shape[80];
         snprintf(name, sizeof name, "%s%s", prefix, tn->name);
         const int64_t rows = dim_value(&l->m->hp, tn->rows), cols = dim_value(&l->m->hp, tn->cols);
+        const int32_t n_expert = l->m->hp.n_expert;
+        const int64_t copies = tn->kind == TN_EXPERTS ? n_expert : 1;
+        if (tn->must == TN_MOE && !n_expert)
+            continue;
         struct source s = {gguf_find_tensor(l->g, name), 0};
         if (s.t) {
-            if (check_shape(s.t, rows, cols, e))
+            if (check_shape(s.t, copies, rows, cols, e))
                 return -1;
         } else if (fused_qkv(l, prefix, tn, &s, e)) {
             return -1;
         }
         if (!s.t) {
-            if (tn->must)
-                return err_set(e, ERR_INPUT, "tensor \"%s\" [%" PRId64 ", %" PRId64 "] is missing",
-                               name, cols, rows);
+            if (tn->must == TN_MUST || tn->must == TN_MOE || (tn->must == TN_DENSE && !n_expert))
+                return err_set(e, ERR_INPUT, "tensor \"%s\" %s is missing", name,
+                               shape_text(shape, copies, rows, cols));
             continue;
         }
         char *field = (char *)base + tn->offset;
-        if (tn->kind == TN_MAT) {
+        if (tn->kind != TN_VEC) {
             struct mat probe;
             size_t bytes;
             if (only_check && mat_init(&probe, s.t->type, rows, cols, &bytes, e)) {
@@ -234,8 +274,9 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
                 }
                 return -1;
             }
-            l->all_bytes += only_check ? s.t->n_bytes / (s.t->dims[1] ? s.t->dims[1] : 1) * rows : 0;
-            if (!only_check && load_matrix(l, s.t, s.row0, rows, cols, (struct mat *)(void *)field, e))
+            if (only_check)
+                l->all_bytes += s.t->n_bytes / (s.t->dims[1] * s.t->dims[2]) * (uint64_t)(copies * rows);
+            else if (load_matrix(l, s.t, s.row0, copies, rows, cols, (struct mat *)(void *)field, e))
                 return -1;
         } else if (!only_check &&
                    load_vector(l, s.t, (uint64_t)s.row0, cols, (float **)(void *)field, e)) {

@@ -1,0 +1,35 @@
+/* engine/ops_inside.h - what the files of operators share. Private to engine/ops.c and
+ * engine/experts.c. */
+#ifndef CHASKI_OPS_INSIDE_H
+#define CHASKI_OPS_INSIDE_H
+
+#include "engine/model/model.h"
+#include "engine/ops.h"
+
+/* Buffers of this phase: the same on every thread, this thread's alone, or as the rows are. Sizes
+ * round up to ops_round(bytes); ops_region_bytes and ops_own_bytes must know of each. */
+static inline size_t ops_round(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+void *take_shared(struct fwd *f, size_t bytes);
+void *take_own(struct fwd *f, size_t bytes);
+float *take_rows(struct fwd *f, size_t width);
+
+/* One matrix of a pass: y[c * ldy + r] for the columns of `a`. */
+struct product {
+    const struct acts *a;
+    const struct mat *w;
+    const float *bias; /* may be NULL */
+    float *y;
+    size_t ldy;
+};
+/* All products, in pieces that the threads take by a counter; every thread waits for the last. */
+void mul_mats(struct fwd *f, const struct product *p, int n_p);
+
+/* Bytes that the experts' feed-forward takes of a region and of a thread's own memory; 0 for a
+ * dense model. */
+size_t experts_region_bytes(const struct model *m, int n);
+size_t experts_own_bytes(const struct model *m, int n);
+
+#endif
