@@ -14,6 +14,7 @@
 #include "engine/store/store.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "gguf/base.h"
+#include "gguf/types.h"
 
 /* ---- options of a request (spec/api.md, section 4) --------------------------------- */
 
@@ -192,5 +193,34 @@ int64_t seq_cut(struct seq *s, int64_t n);
  * be 0. `rows` may hold rows of one sequence only. */
 int seq_eval(struct seq *s, const tok_id *tokens, int n, float *logits, int n_logits,
              struct err *e);
+
+/* What a token costs at least. macs[type]: multiply-adds of the blocks' matrices of that type of
+ * weights (enum gguf_type; no head, no attention). Bytes: all packed matrices and the head, and the
+ * keys and values that a token at position `pos` sees. */
+void model_token_macs(const struct model *m, uint64_t macs[TYPE_COUNT]);
+uint64_t model_token_bytes(const struct model *m, int64_t pos);
+
+/* ---- a trace: which operator every thread ran when (bench's level) --------------------------- */
+
+struct trace;
+struct trace_event {
+    const char *op;  /* a literal */
+    int32_t layer;   /* -1: before or behind the blocks */
+    bool is_wait;    /* at a barrier; lies within the operator before it in the list */
+    int64_t t0_ns, t1_ns; /* time_mono_ns */
+};
+struct trace_step { /* from the crew's call until all threads are back */
+    int64_t t0_ns, t1_ns;
+    int n_rows, n_threads;
+};
+struct trace *trace_new(struct err *e);
+void trace_free(struct trace *t);
+/* The steps from here on are traced (NULL: no more). The trace outlives that. */
+void model_trace(struct model *m, struct trace *t);
+const struct trace_step *trace_steps(const struct trace *t, size_t *n);
+int trace_n_threads(const struct trace *t);
+/* A thread's records of all steps, by their start. */
+const struct trace_event *trace_events(const struct trace *t, int thread, size_t *n);
+bool trace_is_whole(const struct trace *t); /* false: memory ended, later steps are missing */
 
 #endif

@@ -149,7 +149,7 @@ static int next_expert(struct fwd *f, int *i)
 static void finish_inputs(struct fwd *f)
 {
     if (!f->private_rows)
-        crew_barrier(f->m->crew, f->ith);
+        wait_all(f);
 }
 
 static void add_product(struct seats *s, int at, const struct mat *experts, int i, float *y)
@@ -167,6 +167,7 @@ struct out op_experts(struct fwd *f, const struct in *h, const struct layer *w, 
     const int embd = hp->n_embd, ff = hp->n_ff_exp, used = hp->n_expert_used;
     const size_t row = (size_t)embd * sizeof(float);
     const struct out z = op_mul_mat(f, h, &w->router, NULL);
+    mark(f, "choose");
     struct seats s;
     take_seats(f, &s);
     float *score = take_own(f, (size_t)hp->n_expert * sizeof *score);
@@ -197,7 +198,9 @@ struct out op_experts(struct fwd *f, const struct in *h, const struct layer *w, 
         add_product(&s, 2 * i, &w->gate_exps, i, gate);
         add_product(&s, 2 * i + 1, &w->up_exps, i, up);
     }
+    mark(f, "experts_gate_up");
     mul_mats(f, s.p, 2 * s.n_active);
+    mark(f, act == ACT_SILU ? "silu_mul" : "gelu_mul");
 
     float *y = take_seat_rows(f, ff);
     lay_out(f, &s, y, take_forms(f, ff), ff);
@@ -213,7 +216,9 @@ struct out op_experts(struct fwd *f, const struct in *h, const struct layer *w, 
     float *down = take_shared(f, (size_t)s.n * row);
     for (int i = 0; i < s.n_active; i++)
         add_product(&s, i, &w->down_exps, i, down);
+    mark(f, "experts_down");
     mul_mats(f, s.p, s.n_active);
+    mark(f, "experts_sum");
 
     const struct out out = {take_rows(f, (size_t)embd), embd};
     float *t = take_own(f, row);

@@ -53,12 +53,13 @@ static struct in make_in(struct fwd *f, const float *x, int width)
             f->k->quantize(&h.a, f->r0, f->r1);
     }
     if (!f->private_rows)
-        crew_barrier(f->m->crew, f->ith);
+        wait_all(f);
     return h;
 }
 
 struct in op_rms_norm(struct fwd *f, const float *w)
 {
+    mark(f, "rms_norm");
     const int width = f->hp->n_embd;
     float *y = take_rows(f, (size_t)width);
     for (int r = f->r0; r < f->r1; r++)
@@ -114,7 +115,7 @@ void mul_mats(struct fwd *f, const struct product *p, int n_p)
             g = 0;
         }
     }
-    crew_barrier(f->m->crew, f->ith);
+    wait_all(f);
 }
 
 static struct out take_out(struct fwd *f, const struct mat *w)
@@ -123,8 +124,15 @@ static struct out take_out(struct fwd *f, const struct mat *w)
                         w->n_rows};
 }
 
+static const char *mat_name(const struct fwd *f, const struct mat *w)
+{
+    const struct layer *l = f->layer >= 0 ? &f->m->w.layers[f->layer] : NULL;
+    return l && w == &l->wo ? "wo" : l && w == &l->down ? "down" : l && w == &l->router ? "router" : "mul_mat";
+}
+
 struct out op_mul_mat(struct fwd *f, const struct in *h, const struct mat *w, const float *bias)
 {
+    mark(f, f->trace ? mat_name(f, w) : NULL);
     struct out y = take_out(f, w);
     const struct product p = {&h->a, w, bias, y.p, (size_t)y.width};
     mul_mats(f, &p, 1);
@@ -133,6 +141,7 @@ struct out op_mul_mat(struct fwd *f, const struct in *h, const struct mat *w, co
 
 struct qkv op_qkv(struct fwd *f, const struct in *h, const struct layer *w)
 {
+    mark(f, "qkv");
     struct qkv t = {.q = take_out(f, &w->wq), .k = take_out(f, &w->wk), .v = take_out(f, &w->wv)};
     const struct product p[3] = {{&h->a, &w->wq, w->bq, t.q.p, (size_t)t.q.width},
                                  {&h->a, &w->wk, w->bk, t.k.p, (size_t)t.k.width},
@@ -143,11 +152,13 @@ struct qkv op_qkv(struct fwd *f, const struct in *h, const struct layer *w)
 
 struct in op_glu(struct fwd *f, const struct in *h, const struct layer *w, enum act_fn act)
 {
+    mark(f, "gate_up");
     const int width = f->hp->n_ff;
     struct out g = take_out(f, &w->gate), u = take_out(f, &w->up);
     const struct product p[2] = {{&h->a, &w->gate, w->bgate, g.p, (size_t)width},
                                  {&h->a, &w->up, w->bup, u.p, (size_t)width}};
     mul_mats(f, p, 2);
+    mark(f, act == ACT_SILU ? "silu_mul" : "gelu_mul");
     float *y = f->private_rows ? take_own(f, (size_t)f->n * (size_t)width * sizeof(float)) : g.p;
     for (int r = f->r0; r < f->r1; r++) {
         const size_t at = (size_t)r * (size_t)width;
@@ -163,6 +174,7 @@ struct in op_glu(struct fwd *f, const struct in *h, const struct layer *w, enum 
 
 void op_add(struct fwd *f, const struct out *y)
 {
+    mark(f, "add");
     for (int r = f->r0; r < f->r1; r++)
         f->k->add(f->x + (size_t)r * y->width, y->p + (size_t)r * y->width, y->width);
     next_phase(f);
@@ -170,6 +182,7 @@ void op_add(struct fwd *f, const struct out *y)
 
 void op_add_normed(struct fwd *f, const struct out *y, const float *w)
 {
+    mark(f, "add_normed");
     const int width = y->width;
     float *t = take_own(f, (size_t)width * sizeof(float));
     for (int r = f->r0; r < f->r1; r++) {
@@ -371,7 +384,7 @@ static void attend_by_span(struct fwd *f, const struct qkv *qkv, int il, int32_t
         f->k->attend_span(&x.a, s, states + (size_t)(piece / spans) * a_tile +
                                        (size_t)(s - s0) * (size_t)x.a.n_q * one);
     }
-    crew_barrier(f->m->crew, f->ith);
+    wait_all(f);
     for (int i; (i = crew_next(f->m->crew)), tile_at(f, i, &t);) {
         int32_t s0, s1;
         spans_seen(&t, window, &s0, &s1);
@@ -407,6 +420,7 @@ static bool splits_spans(const struct fwd *f)
 
 struct in op_attention(struct fwd *f, struct qkv *t, int il, int32_t window)
 {
+    mark(f, "rope_store");
     const struct hparams *hp = f->hp;
     /* Rows of keys, split evenly: each thread a stretch of (row, kv head). */
     const int64_t items = (int64_t)f->n * hp->n_head_kv;
@@ -420,13 +434,15 @@ struct in op_attention(struct fwd *f, struct qkv *t, int il, int32_t window)
     }
     const int width = hp->n_head * hp->d_v;
     float *out = take_shared(f, (size_t)f->n * (size_t)width * sizeof(float));
-    crew_barrier(f->m->crew, f->ith);
+    wait_all(f);
 
+    mark(f, "attend");
     if (splits_spans(f))
         attend_by_span(f, t, il, window, out);
     else
         attend_by_tile(f, t, il, window, out);
-    crew_barrier(f->m->crew, f->ith);
+    wait_all(f);
+    mark(f, "quantize");
     return make_in(f, out, width);
 }
 
@@ -442,6 +458,7 @@ static const struct run *run_of(const struct fwd *f, int row)
 
 void ops_begin(struct fwd *f)
 {
+    mark(f, "embed");
     const struct hparams *hp = f->hp;
     const bool local = hp->window > 0;
     const size_t n = (size_t)f->n;
@@ -473,10 +490,11 @@ void ops_begin(struct fwd *f)
 
 void ops_logits(struct fwd *f, const int *rows, int n_rows, float *out)
 {
+    mark(f, "out_norm");
     const struct hparams *hp = f->hp;
     const int width = hp->n_embd, n_vocab = hp->n_vocab;
     if (!f->private_rows)
-        crew_barrier(f->m->crew, f->ith); /* the last rows of other threads are complete */
+        wait_all(f); /* the last rows of other threads are complete */
     struct fwd g = *f;
     g.n = n_rows;
     g.private_rows = n_rows <= PRIVATE_ROWS;
@@ -490,11 +508,12 @@ void ops_logits(struct fwd *f, const int *rows, int n_rows, float *out)
                       width, hp->rms_eps);
     struct in h = make_in(&g, y, width);
     const struct product p = {&h.a, &f->m->w.output, f->m->w.output_bias, out, (size_t)n_vocab};
+    mark(f, "head");
     mul_mats(&g, &p, 1);
     if (hp->logit_softcap > 0) {
         for (int i; (i = crew_next(f->m->crew)) < n_rows;)
             f->k->softcap(out + (size_t)i * n_vocab, hp->logit_softcap, n_vocab);
-        crew_barrier(f->m->crew, f->ith);
+        wait_all(f);
     }
 }
 

@@ -16,6 +16,7 @@
 
 struct model;
 struct step;
+struct trace_thread;
 
 struct shared { /* what the threads of a step have in common; written between barriers */
     bool stopped;
@@ -28,6 +29,8 @@ struct fwd { /* one thread's view of a step */
     const struct kernels *k;
     const struct hparams *hp;
     int ith, n_th;
+    struct trace_thread *trace; /* NULL: not traced */
+    int32_t layer;        /* the block's number, or -1 */
     int n;                /* rows */
     bool private_rows;
     int r0, r1;           /* the rows whose row work is this thread's */

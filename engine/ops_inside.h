@@ -4,6 +4,7 @@
 #define CHASKI_OPS_INSIDE_H
 
 #include "engine/model/model.h"
+#include "engine/model/trace.h"
 #include "engine/ops.h"
 
 /* Buffers of this phase: the same on every thread, this thread's alone, or as the rows are. Sizes
@@ -15,6 +16,17 @@ static inline size_t ops_round(size_t n)
 void *take_shared(struct fwd *f, size_t bytes);
 void *take_own(struct fwd *f, size_t bytes);
 float *take_rows(struct fwd *f, size_t width);
+
+/* All threads are here, and see what was written before. */
+static inline void wait_all(struct fwd *f)
+{
+    trace_barrier(f->trace, f->m->crew, f->ith);
+}
+/* For a trace: the operator `op` (a literal) starts here. */
+static inline void mark(struct fwd *f, const char *op)
+{
+    trace_mark(f->trace, op, f->layer);
+}
 
 /* One matrix of a pass: y[c * ldy + r] for the columns of `a`. */
 struct product {

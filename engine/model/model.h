@@ -56,6 +56,7 @@ struct model {
     bool owns_crew;
     int n_batch;                 /* rows a step at most */
     struct tune tune[4];         /* threads of small steps, by rows (PRIVATE_ROWS) */
+    struct trace *trace;         /* borrowed; NULL: steps are not traced */
 
     uint8_t *region[2];          /* shared memory of a step (engine/ops.h) */
     size_t region_bytes[2];

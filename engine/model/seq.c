@@ -69,6 +69,11 @@ uint64_t model_weight_bytes(const struct model *m)
     return m->weight_bytes;
 }
 
+void model_trace(struct model *m, struct trace *t)
+{
+    m->trace = t;
+}
+
 struct seq *seq_new(struct model *m, struct err *e)
 {
     struct seq *s = calloc(1, sizeof *s);

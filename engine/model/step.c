@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "engine/model/trace.h"
 #include "engine/ops.h"
 
 struct work { /* what all threads of the step read */
@@ -11,6 +12,7 @@ struct work { /* what all threads of the step read */
     struct shared shared;
     int n_th;
     const int *logit_rows;
+    struct trace *trace; /* or NULL */
 };
 
 static void run_thread(void *arg, int ith)
@@ -26,6 +28,8 @@ static void run_thread(void *arg, int ith)
                     .hp = &m->hp,
                     .ith = ith,
                     .n_th = w->n_th,
+                    .trace = w->trace ? &w->trace->threads[ith] : NULL,
+                    .layer = -1,
                     .n = n,
                     .private_rows = n <= PRIVATE_ROWS,
                     .region = {m->region[0], m->region[1]},
@@ -42,14 +46,18 @@ static void run_thread(void *arg, int ith)
         if (s->stop && !f.private_rows) { /* asked once a block, and only when blocks are long */
             if (ith == 0)
                 w->shared.stopped = s->stop(s->stop_arg);
-            crew_barrier(m->crew, ith);
+            trace_barrier(f.trace, m->crew, ith);
             if (w->shared.stopped)
-                return;
+                break;
         }
+        f.layer = il;
         m->fam->block(&f, &m->w.layers[il], il);
     }
-    if (s->n_logits)
+    f.layer = -1;
+    if (s->n_logits && !w->shared.stopped)
         ops_logits(&f, w->logit_rows, s->n_logits, m->logits);
+    if (f.trace)
+        trace_thread_end(f.trace);
 }
 
 /* Grow *p to at least `bytes`; old content is not kept. */
@@ -132,8 +140,12 @@ int model_step(struct model *m, struct step *s, struct err *e)
     struct tune *tune = small ? &m->tune[s->n_rows - 1] : NULL;
     const int use = small ? tune_threads(tune, n_th) : n_th;
     struct work w = {.m = m, .s = s, .n_th = use, .logit_rows = rows};
+    if (m->trace && trace_step_begin(m->trace, s->n_rows, use, m->hp.n_layer))
+        w.trace = m->trace;
     const int64_t t0 = time_mono_ns();
     crew_run(m->crew, use, run_thread, &w);
+    if (w.trace)
+        trace_step_end(w.trace);
     if (small)
         tune_learn(tune, use, n_th, time_mono_ns() - t0);
     s->stopped = w.shared.stopped;
