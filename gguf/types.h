@@ -87,6 +87,13 @@ struct block_q3_K { uint8_t hmask[32]; uint8_t qs[64]; uint8_t scales[12]; f16_b
 struct block_q4_K { f16_bits d, dmin; uint8_t scales[12]; uint8_t qs[128]; };
 struct block_q5_K { f16_bits d, dmin; uint8_t scales[12]; uint8_t qh[32]; uint8_t qs[128]; };
 struct block_q6_K { uint8_t ql[128]; uint8_t qh[64]; int8_t scales[16]; f16_bits d; };
+struct block_iq2_xxs { f16_bits d; uint8_t qs[64]; };
+struct block_iq2_xs { f16_bits d; uint8_t qs[64]; uint8_t scales[8]; };
+struct block_iq2_s { f16_bits d; uint8_t qs[32], signs[32], qh[8], scales[8]; };
+struct block_iq3_xxs { f16_bits d; uint8_t qs[64]; uint8_t signs[32]; };
+struct block_iq3_s { f16_bits d; uint8_t qs[64], qh[8], signs[32], scales[4]; };
+struct block_iq1_s { f16_bits d; uint8_t qs[32]; uint8_t qh[16]; };
+struct block_iq1_m { uint8_t qs[32]; uint8_t qh[16]; uint8_t scales[8]; };
 // clang-format on
 
 _Static_assert(sizeof(struct block_q4_0) == 18, "Q4_0");
@@ -99,5 +106,12 @@ _Static_assert(sizeof(struct block_q3_K) == 110, "Q3_K");
 _Static_assert(sizeof(struct block_q4_K) == 144, "Q4_K");
 _Static_assert(sizeof(struct block_q5_K) == 176, "Q5_K");
 _Static_assert(sizeof(struct block_q6_K) == 210, "Q6_K");
+_Static_assert(sizeof(struct block_iq2_xxs) == 66, "IQ2_XXS");
+_Static_assert(sizeof(struct block_iq2_xs) == 74, "IQ2_XS");
+_Static_assert(sizeof(struct block_iq2_s) == 82, "IQ2_S");
+_Static_assert(sizeof(struct block_iq3_xxs) == 98, "IQ3_XXS");
+_Static_assert(sizeof(struct block_iq3_s) == 110, "IQ3_S");
+_Static_assert(sizeof(struct block_iq1_s) == 50, "IQ1_S");
+_Static_assert(sizeof(struct block_iq1_m) == 56, "IQ1_M");
 
 #endif

@@ -24,6 +24,7 @@
  *   Q5_K   sc[16], mn[16] bytes, high bits, nibbles                    d[16], dmin[16]
  *   Q6_K   sc[2][16] int8, nibbles, two bits (upper bits of codes)     d[16]
  *   F16, BF16   per k: 16 x u16;   F32   per k: 16 x f32
+ *   code books (IQ1, IQ2, IQ3): kernels/layout_books.h
  *
  * Q3_K: the high bit is 1 where the file's mask has it: code = two bits + 4 * bit - 4.
  * A half is 16 values (steps 0..3, 4..7). The header stands before its 8 blocks. */

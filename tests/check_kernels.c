@@ -20,7 +20,9 @@ int n_all, n_checks, n_failed;
 
 const uint32_t mm_types[] = {TYPE_Q4_0, TYPE_Q4_1, TYPE_Q5_0, TYPE_Q5_1, TYPE_Q8_0,
                              TYPE_Q2_K, TYPE_Q3_K, TYPE_Q4_K, TYPE_Q5_K, TYPE_Q6_K,
-                             TYPE_F16,  TYPE_BF16, TYPE_F32};
+                             TYPE_F16,  TYPE_BF16, TYPE_F32,
+                             TYPE_IQ2_XXS, TYPE_IQ2_XS, TYPE_IQ2_S, TYPE_IQ3_XXS, TYPE_IQ3_S,
+                             TYPE_IQ1_S, TYPE_IQ1_M};
 const int n_mm_types = sizeof mm_types / sizeof *mm_types;
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -136,6 +138,11 @@ void fill_blocks(uint32_t type, uint8_t *b, size_t n_blocks, enum w_kind kind)
             at = 108;
         if (type == TYPE_Q6_K)
             at = 208;
+        if (type == TYPE_IQ1_M) { /* d stands in the top nibbles of four words */
+            for (int j = 0; j < 4; j++)
+                b[49 + 2 * j] = (uint8_t)((b[49 + 2 * j] & 15) | (d >> (4 * j) & 15) << 4);
+            continue;
+        }
         memcpy(b + at, &d, 2);
         if (has_m)
             memcpy(b + at_m, &m, 2);

@@ -13,7 +13,15 @@
  *   Q4_K         scale * sum                                 63 * 60 960         =  3 840 480
  *   Q5_K         scale * sum                                 63 * 125 984        =  7 936 992
  *   Q6_K         sum over halves, scale -128, code -32       2 * 128 * 16*32*127 = 16 646 144
+ *   IQ2_*        sum over halves, scale 31, code 43          2 * 31 * 16*43*127  =  5 417 312
+ *   IQ3_XXS      the same, code 62                           2 * 31 * 16*62*127  =  7 811 008
+ *   IQ3_S        the same, code 15                           2 * 31 * 16*15*127  =  1 889 760
+ *   IQ1_S, IQ1_M the same, scale 15, code 9 (8 * book +- 1)  2 * 15 * 16*9*127   =    548 640
  *   minima       sum of 32 a                                 32 * 127            =      4 064
+ *
+ * Types with a code book (kernels/ref/books.h) are like K types without minima: integer scales
+ * 2n + 1, d * 2^-e (exact) in the place of d. They round in the fma of each block into the partial
+ * sum, and in the one of the super-block.
  *
  * 2^24 = 16 777 216. d_w * d_a (11 + 12 bits) and d_a * asum (12 + 12) are exact f32 products. */
 #include <math.h>
@@ -85,7 +93,8 @@ static void mul_quant(const struct mat *w, const struct acts *a, float *y, size_
 {
     (void)scratch;
     const int n_blocks = w->n_cols / 32;
-    const bool k_type = w->type >= TYPE_Q2_K && w->type <= TYPE_Q6_K;
+    const bool k_type = (w->type >= TYPE_Q2_K && w->type <= TYPE_Q6_K) || book_type(w->type);
+    const float unit = book_type(w->type) ? book_unit(w->type) : 1.0f;
     const bool mins = w->type == TYPE_Q4_1 || w->type == TYPE_Q5_1;
     const struct ref_a32 *cols = (const struct ref_a32 *)a->a32;
     struct ref_block blk;
@@ -111,7 +120,7 @@ static void mul_quant(const struct mat *w, const struct acts *a, float *y, size_
                     continue;
                 for (int c = 0; c < n; c++) {
                     for (int r = 0; r < 16; r++) {
-                        acc[c][r] = fmaf(f16_to_f32(blk.d[r]), s[c][r], acc[c][r]);
+                        acc[c][r] = fmaf(f16_to_f32(blk.d[r]) * unit, s[c][r], acc[c][r]);
                         if (blk.m)
                             acc[c][r] = fmaf(-f16_to_f32(blk.m[r]), t[c][r], acc[c][r]);
                     }
@@ -162,4 +171,7 @@ void ref_init_matmul(struct kernels *k)
     k->mul_mat[TYPE_Q5_1] = k->mul_mat[TYPE_Q8_0] = mul_quant;
     for (int t = TYPE_Q2_K; t <= TYPE_Q6_K; t++)
         k->mul_mat[t] = mul_quant;
+    for (uint32_t t = 0; t < TYPE_COUNT; t++)
+        if (book_type(t))
+            k->mul_mat[t] = mul_quant;
 }

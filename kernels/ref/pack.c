@@ -4,6 +4,8 @@
  * packing moves 32-bit words: lane r of the vector = a word of row r, after a few masks where the
  * file splits codes otherwise. It runs at load over the whole model, hence words and not values. */
 #include "kernels/ref/ref.h"
+#include "kernels/ref/pack_books.h"
+#include "kernels/ref/words.h"
 #include "kernels/layout.h"
 
 static const struct { /* bytes of a group for `elems` columns */
@@ -22,6 +24,13 @@ static const struct { /* bytes of a group for `elems` columns */
     [TYPE_Q4_K] = {256, sizeof(struct pk_q4_K)},
     [TYPE_Q5_K] = {256, sizeof(struct pk_q5_K)},
     [TYPE_Q6_K] = {256, sizeof(struct pk_q6_K)},
+    [TYPE_IQ2_XXS] = {256, sizeof(struct pk_iq2_xxs)},
+    [TYPE_IQ2_XS] = {256, sizeof(struct pk_iq2_xs)},
+    [TYPE_IQ2_S] = {256, sizeof(struct pk_iq2_s)},
+    [TYPE_IQ3_XXS] = {256, sizeof(struct pk_iq3_xxs)},
+    [TYPE_IQ3_S] = {256, sizeof(struct pk_iq3_s)},
+    [TYPE_IQ1_S] = {256, sizeof(struct pk_iq1_s)},
+    [TYPE_IQ1_M] = {256, sizeof(struct pk_iq1_m)},
 };
 
 bool mat_quantized_acts(uint32_t type)
@@ -56,32 +65,7 @@ int mat_init(struct mat *m, uint32_t type, int64_t n_rows, int64_t n_cols, size_
     return 0;
 }
 
-/* ---- words ------------------------------------------------------------------------------- */
-
-static uint32_t word(const void *p, size_t i)
-{
-    uint32_t w;
-    memcpy(&w, (const uint8_t *)p + 4 * i, 4);
-    return w;
-}
-static void put(void *v, int r, uint32_t w) /* lane r of a 64-byte vector */
-{
-    memcpy((uint8_t *)v + 4 * r, &w, 4);
-}
-
-/* 32 flags, bit v = value v -> byte i of the result has bit g of value 4g + i. */
-static uint32_t flags_by_step(uint32_t h)
-{
-    uint32_t out = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        uint32_t x = h >> i & 0x11111111u; /* bits 4g + i, now at 4g: close the gaps */
-        x = (x | x >> 3) & 0x03030303u;
-        x = (x | x >> 6) & 0x000f000fu;
-        x = (x | x >> 12) & 0xffu;
-        out |= x << (8 * i);
-    }
-    return out;
-}
+/* ---- parts of blocks -------------------------------------------------------------------- */
 
 /* 32 codes in the nibbles at bit `sh` of 32 neighbouring bytes -> 4 lanes with both halves. */
 static void nibbles32(uint8_t q[4][64], int r, const uint8_t *src, unsigned sh)
@@ -282,6 +266,13 @@ void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1)
         PACK(Q4_K, q4_K, 256)
         PACK(Q5_K, q5_K, 256)
         PACK(Q6_K, q6_K, 256)
+        PACK(IQ2_XXS, iq2_xxs, 256)
+        PACK(IQ2_XS, iq2_xs, 256)
+        PACK(IQ2_S, iq2_s, 256)
+        PACK(IQ3_XXS, iq3_xxs, 256)
+        PACK(IQ3_S, iq3_s, 256)
+        PACK(IQ1_S, iq1_s, 256)
+        PACK(IQ1_M, iq1_m, 256)
 #undef PACK
     case TYPE_F16:
     case TYPE_BF16:

@@ -9,6 +9,8 @@
 #include <string.h>
 #include "kernels/kernels.h"
 #include "kernels/layout.h"
+#include "kernels/layout_books.h"
+#include "kernels/ref/books.h"
 
 struct ref_block { /* 32 values of 16 rows */
     int16_t w[32][16];
@@ -31,6 +33,9 @@ static inline int ref_two(const uint8_t q[2][64], int k, int r)
     int g = k / 4;
     return (q[g / 4][4 * r + k % 4] >> (2 * (g % 4))) & 3;
 }
+
+/* The same for row r of a type with a code book. */
+void ref_unpack_book(uint32_t type, const uint8_t *group, int b, int r, struct ref_block *o);
 
 #define REF_CODES(expr)                                                                            \
     for (int k = 0; k < 32; k++)                                                                   \
@@ -125,7 +130,11 @@ static inline void ref_unpack(uint32_t type, const uint8_t *group, int b, int r0
         break;
     }
     default: /* mat_init lets no other type in */
-        memset(o, 0, sizeof *o);
+        if (!book_type(type))
+            memset(o, 0, sizeof *o);
+        else
+            for (int r = r0; r < r1; r++)
+                ref_unpack_book(type, group, b, r, o);
         break;
     }
 }

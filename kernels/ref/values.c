@@ -13,6 +13,10 @@ static void values32(uint32_t type, const struct ref_block *b, int r, float *out
     for (int k = 0; k < 32; k++) {
         float q = b->w[k][r];
         int h = k / 16;
+        if (book_type(type)) {
+            out[k] = d * book_unit(type) * b->sc[h][r] * q;
+            continue;
+        }
         switch (type) {
         case TYPE_Q4_1:
         case TYPE_Q5_1:
