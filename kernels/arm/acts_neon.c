@@ -1,5 +1,6 @@
 /* kernels/arm/acts_neon.c - A32 (kernels/ref/acts.c) with NEON. */
 #include <arm_neon.h>
+#include <stddef.h>
 #include <string.h>
 #include "kernels/arm/a32.h"
 #include "kernels/arm/arm.h"
@@ -74,8 +75,20 @@ static void quantize(const struct acts *a, int c0, int c1)
     }
 }
 
+/* Types that ARM has no kernel for: ref's product over our columns. */
+static void mul_by_ref(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add,
+                       int32_t g0, int32_t g1, void *scratch)
+{
+    (void)scratch;
+    ref_mul_quant(w, a, y, ldy, add, g0, g1, sizeof(struct arm_a32), offsetof(struct arm_a32, q));
+}
+
+/* Ref's own products read ref's columns: none may stay. */
 void arm_acts_neon(struct kernels *k)
 {
+    for (uint32_t t = 0; t < TYPE_COUNT; t++)
+        if (k->mul_mat[t] && mat_quantized_acts(t))
+            k->mul_mat[t] = mul_by_ref;
     k->act_cols = 1;
     k->acts_bytes = acts_bytes;
     k->quantize = quantize;

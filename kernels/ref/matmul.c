@@ -25,6 +25,7 @@
  *
  * 2^24 = 16 777 216. d_w * d_a (11 + 12 bits) and d_a * asum (12 + 12) are exact f32 products. */
 #include <math.h>
+#include <stddef.h>
 #include "kernels/ref/acts.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/unpack.h"
@@ -88,15 +89,13 @@ static void store(const struct mat *w, int32_t g, const float *acc, float *y, bo
         y[row + r] = add ? y[row + r] + acc[r] : acc[r];
 }
 
-static void mul_quant(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add,
-                      int32_t g0, int32_t g1, void *scratch)
+void ref_mul_quant(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add,
+                   int32_t g0, int32_t g1, size_t stride, size_t codes)
 {
-    (void)scratch;
     const int n_blocks = w->n_cols / 32;
     const bool k_type = (w->type >= TYPE_Q2_K && w->type <= TYPE_Q6_K) || book_type(w->type);
     const float unit = book_type(w->type) ? book_unit(w->type) : 1.0f;
     const bool mins = w->type == TYPE_Q4_1 || w->type == TYPE_Q5_1;
-    const struct ref_a32 *cols = (const struct ref_a32 *)a->a32;
     struct ref_block blk;
     for (int32_t g = g0; g < g1; g++) {
         const uint8_t *group = w->data + (size_t)g * w->group_bytes;
@@ -110,11 +109,14 @@ static void mul_quant(const struct mat *w, const struct acts *a, float *y, size_
                     memset(t, 0, sizeof t);
                 }
                 for (int c = 0; c < n; c++) {
-                    const struct ref_a32 *col = cols + (size_t)(c0 + c) * n_blocks + b;
+                    const uint8_t *at = a->a32 + ((size_t)(c0 + c) * n_blocks + b) * stride;
+                    struct ref_a32 col;
+                    memcpy(&col.d, at, sizeof col.d);
+                    memcpy(col.q, at + codes, sizeof col.q);
                     if (k_type)
-                        block_k(&blk, col, w->type, s[c], t[c]);
+                        block_k(&blk, &col, w->type, s[c], t[c]);
                     else
-                        block_plain(&blk, col, mins, acc[c]);
+                        block_plain(&blk, &col, mins, acc[c]);
                 }
                 if (!k_type || b % 8 != 7)
                     continue;
@@ -130,6 +132,13 @@ static void mul_quant(const struct mat *w, const struct acts *a, float *y, size_
                 store(w, g, acc[c], y + (size_t)(c0 + c) * ldy, add);
         }
     }
+}
+
+static void mul_quant(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add,
+                      int32_t g0, int32_t g1, void *scratch)
+{
+    (void)scratch;
+    ref_mul_quant(w, a, y, ldy, add, g0, g1, sizeof(struct ref_a32), offsetof(struct ref_a32, q));
 }
 
 /* F32, F16, BF16: acc = fma(w, x, acc) in ascending k. */

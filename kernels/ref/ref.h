@@ -30,6 +30,10 @@ static inline float ref_tree16(float p[16])
 }
 
 void ref_init_matmul(struct kernels *k); /* fills mul_mat */
+/* The product for all quantized types, over columns that another table laid out: column after
+ * column, a block every `stride` bytes, its scale first and its 32 codes at `codes`. Slow. */
+void ref_mul_quant(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add,
+                   int32_t g0, int32_t g1, size_t stride, size_t codes);
 
 size_t ref_acts_bytes(int n, int k);
 void ref_quantize(const struct acts *a, int c0, int c1);
