@@ -76,6 +76,8 @@ struct eng_config {
     int64_t keep_alive_ns;   /* default of the server; negative = for ever */
     bool kv_f32;             /* KV cache in f32 instead of f16 */
     enum eng_speculate speculate;
+    const char *pack_cache;  /* CHASKI_PACK_CACHE: folder that keeps packed weights, or NULL;
+                              * borrowed like isa, outlives the engine */
 };
 struct eng *eng_new(const struct eng_config *cfg, struct err *e);
 /* Take no new requests (ERR_BUSY), let the running ones end until `deadline` (time_mono_ns),
@@ -171,6 +173,7 @@ struct model_config {
     int n_threads;     /* 0 = automatic */
     int n_batch;       /* rows a step at most; 0 = 512 */
     bool kv_f32;
+    const char *pack_cache; /* folder that keeps packed weights; NULL or "" = none */
     void (*progress)(void *arg, double part); /* 0..1; may be NULL */
     void *progress_arg;
 };

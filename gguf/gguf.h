@@ -58,6 +58,15 @@ const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, size_t i); /* fil
 size_t gguf_n_values(const struct gguf *g);
 const struct gguf_value *gguf_value_at(const struct gguf *g, size_t i);   /* file order */
 
+struct gguf_source { /* one file of the model: what tells it from others without reading it all */
+    const void *header; /* magic to the end of the tensor list */
+    size_t header_bytes;
+    uint64_t n_bytes, device, inode; /* as they were when it was opened */
+    int64_t mtime_ns;
+};
+size_t gguf_n_sources(const struct gguf *g);
+struct gguf_source gguf_source_at(const struct gguf *g, size_t i); /* i < gguf_n_sources */
+
 /* The tensor or value of that name, or NULL (not an error). O(1). */
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name);
 const struct gguf_value *gguf_find(const struct gguf *g, const char *key);

@@ -64,7 +64,9 @@ int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf
 
 struct gguf_part { /* one mapped file */
     const uint8_t *map;
-    size_t n_bytes;
+    size_t n_bytes, header_bytes;
+    uint64_t device, inode; /* of the file, when it was opened */
+    int64_t mtime_ns;
     uint32_t version;
     uint64_t alignment;
     struct gguf_value *values; /* n_values; in the model's arena */

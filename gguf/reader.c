@@ -299,6 +299,9 @@ static int map_file(struct gguf_part *p, int fd, struct err *e)
     if (st.st_size <= 0)
         return err_set(e, ERR_INPUT, "the file is empty");
     p->n_bytes = (size_t)st.st_size;
+    p->device = st.st_dev;
+    p->inode = st.st_ino;
+    p->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     void *map = mmap(NULL, p->n_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED)
         return err_set(e, ERR_IO, "cannot map %zu bytes: %s", p->n_bytes, strerror(errno));
@@ -328,6 +331,7 @@ int part_open(struct gguf *g, int fd, const char *label, struct err *e)
     }
     if (take_start(g, p, &c, e) || take_metadata(g, p, &c, e) || take_tensors(g, p, &c, e))
         return err_prefix(e, "%s", label);
+    p->header_bytes = c.at;
     g->header_left -= c.at;
     return 0;
 }

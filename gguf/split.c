@@ -228,6 +228,22 @@ uint64_t gguf_file_bytes(const struct gguf *g)
     return n;
 }
 
+size_t gguf_n_sources(const struct gguf *g)
+{
+    return g->n_parts;
+}
+
+struct gguf_source gguf_source_at(const struct gguf *g, size_t i)
+{
+    const struct gguf_part *p = &g->parts[i];
+    return (struct gguf_source){.header = p->map,
+                                .header_bytes = p->header_bytes,
+                                .n_bytes = p->n_bytes,
+                                .device = p->device,
+                                .inode = p->inode,
+                                .mtime_ns = p->mtime_ns};
+}
+
 size_t gguf_n_tensors(const struct gguf *g)
 {
     return g->n_tensors;

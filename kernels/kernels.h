@@ -40,6 +40,9 @@ static inline int32_t mat_groups(const struct mat *m)
 void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1);
 /* Row `row` as f32: the dequantized values, bit for bit (embedding look-up). */
 void mat_row(const struct mat *m, int32_t row, float *out);
+/* Names the packed layout: another text = other bytes. Made of the sources that decide the bytes,
+ * so it changes by itself (kernels/meson.build). For whoever keeps packed weights on disk. */
+const char *mat_layout_id(void);
 bool mat_quantized_acts(uint32_t type); /* does its matmul take A32 (else f32 columns)? */
 
 /* The dequantized values of n_blocks raw blocks of the file; 0, or -1 for a type that is not

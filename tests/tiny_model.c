@@ -156,6 +156,7 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
     const bool gemma = !strcmp(arch, "gemma3"), head_norms = gemma || !strcmp(arch, "qwen3moe");
     const int ff_exp = strcmp(arch, "qwen3moe") ? FF : FF_EXP;
     const int layers = t->n_layer ? t->n_layer : 2;
+    const int n_ff = t->n_ff ? t->n_ff : FF;
     struct maker m = {.x = t->seed * 2654435761u + 1, .type = t->type, .t = t, .e = e};
     m.w = gguf_writer_new(e);
     if (!m.w)
@@ -166,7 +167,7 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
     u32(&m, arch, "block_count", (uint32_t)layers);
     u32(&m, arch, "context_length", (uint32_t)(t->n_ctx ? t->n_ctx : 512));
     u32(&m, arch, "embedding_length", EMBD);
-    u32(&m, arch, "feed_forward_length", FF);
+    u32(&m, arch, "feed_forward_length", (uint32_t)n_ff);
     u32(&m, arch, "attention.head_count", HEADS);
     u32(&m, arch, "attention.head_count_kv", KV);
     if (t->n_expert) {
@@ -193,8 +194,8 @@ int tiny_model_write(const char *path, const struct tiny_model *t, struct err *e
     for (int il = 0; il < layers; il++) {
         const struct { const char *name; int rows, cols; } mats[] = {
             {"attn_q", HEADS * D, EMBD}, {"attn_k", KV * D, EMBD}, {"attn_v", KV * D, EMBD},
-            {"attn_output", EMBD, HEADS * D}, {"ffn_gate", FF, EMBD}, {"ffn_up", FF, EMBD},
-            {"ffn_down", EMBD, FF}};
+            {"attn_output", EMBD, HEADS * D}, {"ffn_gate", n_ff, EMBD}, {"ffn_up", n_ff, EMBD},
+            {"ffn_down", EMBD, n_ff}};
         for (size_t i = 0; i < (t->n_expert ? 4 : sizeof mats / sizeof mats[0]); i++) {
             snprintf(key, sizeof key, "blk.%d.%s.weight", il, mats[i].name);
             matrix(&m, key, mats[i].rows, mats[i].cols,

@@ -13,6 +13,7 @@ struct tiny_model {
     uint64_t seed;
     int n_layer;               /* 0 = 2 */
     int n_ctx;                 /* 0 = 512 */
+    int n_ff;                  /* 0 = 128; the way to a large file */
     int n_expert;              /* 0 = dense; 2 of them are used */
     int type;                  /* of matrices: TYPE_F32, TYPE_Q8_0, TYPE_Q4_0 */
     bool calm;                 /* blocks change little: the next token follows from the last one, and

@@ -184,6 +184,8 @@ int cmd_bench(int argc, char **argv)
         {0},
     };
     static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
+                                      "CHASKI_PACK_CACHE",
+                                      "Folder that keeps packed weights: the next load is quick",
                                       NULL};
     const struct command about = {
         .name = "bench",
@@ -205,7 +207,9 @@ int cmd_bench(int argc, char **argv)
         return fail_with(EXIT_USAGE, "-o wants md or json");
     struct limits limits = {0};
     struct trace *trace = NULL;
-    const struct model_config cfg = {.isa = getenv("CHASKI_ISA"), .n_threads = (int)t};
+    const struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
+                                     .pack_cache = getenv("CHASKI_PACK_CACHE"),
+                                     .n_threads = (int)t};
 
     int rc = 1, n_results = 0;
     struct err e = {0};

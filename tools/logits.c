@@ -53,6 +53,8 @@ int cmd_logits(int argc, char **argv)
         {0},
     };
     static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
+                                      "CHASKI_PACK_CACHE",
+                                      "Folder that keeps packed weights: the next load is quick",
                                       NULL};
     const struct command about = {
         .name = "logits",
@@ -72,6 +74,7 @@ int cmd_logits(int argc, char **argv)
     if (strcmp(kv, "f16") && strcmp(kv, "f32"))
         return fail_with(EXIT_USAGE, "--kv wants f16 or f32");
     const struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
+                                     .pack_cache = getenv("CHASKI_PACK_CACHE"),
                                      .n_threads = (int)threads,
                                      .n_batch = (int)batch,
                                      .kv_f32 = !strcmp(kv, "f32")};

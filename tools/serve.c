@@ -26,6 +26,7 @@ struct settings {
     char origins[8192];
     char isa[32];
     char models[4096];
+    char pack_cache[4096];
     bool no_prune, debug;
     struct eng_config eng;
     int max_connections;
@@ -66,6 +67,13 @@ static int set_host(struct settings *s, const char *value)
 static int set_models(struct settings *s, const char *v)
 {
     snprintf(s->models, sizeof s->models, "%s", v);
+    return 0;
+}
+
+static int set_pack_cache(struct settings *s, const char *v)
+{
+    snprintf(s->pack_cache, sizeof s->pack_cache, "%s", v);
+    s->eng.pack_cache = s->pack_cache;
     return 0;
 }
 
@@ -239,6 +247,7 @@ static const struct {
     {"CHASKI_THREADS", set_threads, "threads of the crew"},
     {"CHASKI_SPECULATE", set_speculate, "drafts from the text so far: auto, on or off"},
     {"CHASKI_MEMORY", set_memory, "memory budget"},
+    {"CHASKI_PACK_CACHE", set_pack_cache, "folder that keeps packed weights"},
     {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
 };
 

@@ -1,8 +1,7 @@
-/* engine/model/load.c - from a checked GGUF to packed weights.
+/* engine/model/load.c - from a checked GGUF to a model.
  *
- * First everything is checked (keys, shapes, types), then matrices are packed one after the other
- * by the whole crew, in slices of a few MiB: the mapped pages of a slice are released before the
- * next one is touched, so that the peak is the packed weights plus a slice, not twice the model. */
+ * First everything is checked (keys, shapes, types) and a plan of the packed matrices made; then
+ * engine/model/packing.c fills them. */
 #include "engine/model/model.h"
 
 #include <inttypes.h>
@@ -10,11 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "engine/model/packing.h"
 #include "engine/ops.h"
 
-enum { SLICE_BYTES = 8 << 20 };
 /* Scratch of a step at most. Real models take a fifth of it for 512 rows; a file of a few MiB can
  * ask for heads that take many GiB. */
 enum { REGION_BYTES = 512 << 20 };
@@ -23,7 +20,7 @@ struct loader {
     const struct gguf *g;
     struct model *m;
     const struct load_config *c;
-    uint64_t done_bytes, all_bytes; /* of matrices in the file: progress */
+    struct pack_plan plan;
 };
 
 static int64_t dim_value(const struct hparams *hp, enum dim d)
@@ -88,124 +85,6 @@ static int load_vector(struct loader *l, const struct gguf_tensor *t, uint64_t f
     return 0;
 }
 
-/* ---- matrices ------------------------------------------------------------------------------ */
-
-struct pack_job {
-    const struct mat *m;
-    const void *src;
-    int32_t g0, g1;
-    struct crew *crew;
-};
-
-enum { PACK_GROUPS = 4 }; /* a piece of work: 64 rows */
-
-static void pack_some(void *arg, int i)
-{
-    const struct pack_job *j = arg;
-    (void)i;
-    for (;;) {
-        const int32_t g = j->g0 + PACK_GROUPS * crew_next(j->crew);
-        if (g >= j->g1)
-            return;
-        mat_pack(j->m, j->src, g, g + PACK_GROUPS < j->g1 ? g + PACK_GROUPS : j->g1);
-    }
-}
-
-/* Let the mapped pages that lie wholly inside p..p+n go; they would come back from the file. */
-static void release(const void *p, size_t n)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t a = ((uintptr_t)p + page - 1) & ~(page - 1), b = ((uintptr_t)p + n) & ~(page - 1);
-    if (b > a)
-        (void)madvise((void *)a, b - a, MADV_DONTNEED);
-}
-
-static size_t mat_bytes(const struct mat *m)
-{
-    return ((size_t)mat_groups(m) * m->group_bytes + 63) & ~(size_t)63;
-}
-
-struct mat expert_mat(const struct mat *experts, int32_t i)
-{
-    struct mat m = *experts;
-    m.data += (size_t)i * mat_bytes(experts);
-    return m;
-}
-
-static int pack_matrix(struct loader *l, const struct gguf_tensor *t, int64_t row0,
-                       const struct mat *m, struct err *e)
-{
-    const size_t row_bytes = t->n_bytes / (t->dims[1] * t->dims[2] * t->dims[3]);
-    const uint8_t *src = (const uint8_t *)t->data + (size_t)row0 * row_bytes;
-    const int32_t groups = mat_groups(m);
-    int32_t step = (int32_t)(SLICE_BYTES / (row_bytes * MAT_ROWS));
-    if (step < 1)
-        step = 1;
-    for (int32_t g = 0; g < groups; g += step) {
-        if (l->c->cancel && atomic_load(l->c->cancel))
-            return err_set(e, ERR_CANCELLED, "loading was cancelled");
-        const int32_t g1 = g + step < groups ? g + step : groups;
-        struct pack_job job = {m, src, g, g1, l->c->crew};
-        if (l->c->lock_crew)
-            l->c->lock_crew(l->c->lock_arg, true);
-        crew_run(l->c->crew, crew_size(l->c->crew), pack_some, &job);
-        if (l->c->lock_crew)
-            l->c->lock_crew(l->c->lock_arg, false);
-        int64_t last = (int64_t)g1 * MAT_ROWS;
-        if (last > m->n_rows)
-            last = m->n_rows;
-        release(src + (size_t)g * MAT_ROWS * row_bytes,
-                (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes);
-        l->done_bytes += (size_t)(last - (int64_t)g * MAT_ROWS) * row_bytes;
-        if (l->c->progress)
-            l->c->progress(l->c->progress_arg,
-                           l->all_bytes ? (double)l->done_bytes / (double)l->all_bytes : 1);
-    }
-    return 0;
-}
-
-/* Pack `n` matrices of `rows` rows each, which stand one after the other from row row0 of t. */
-static int load_matrix(struct loader *l, const struct gguf_tensor *t, int64_t row0, int64_t n,
-                       int64_t rows, int64_t cols, struct mat *out, struct err *e)
-{
-    size_t bytes;
-    if (mat_init(out, t->type, rows, cols, &bytes, e)) {
-        char why[sizeof e->text];
-        if (e) {
-            snprintf(why, sizeof why, "%s", e->text);
-            err_set(e, e->code, "tensor \"%s\": %s", t->name, why);
-        }
-        return -1;
-    }
-    bytes = mat_bytes(out) * (size_t)n;
-    struct model *m = l->m;
-    if (l->c->memory_limit && m->weight_bytes + bytes > l->c->memory_limit)
-        return err_set(e, ERR_MEMORY, "not enough memory for the weights: more than %" PRIu64
-                       " bytes are needed, the budget is %" PRIu64, m->weight_bytes + bytes,
-                       l->c->memory_limit);
-    if (m->n_big == m->cap_big) {
-        const size_t cap = m->cap_big ? 2 * m->cap_big : 256;
-        void *q = realloc(m->big, cap * sizeof *m->big);
-        if (!q)
-            return err_set(e, ERR_MEMORY, "no memory for a table");
-        m->big = q;
-        m->cap_big = cap;
-    }
-    out->data = big_alloc(bytes);
-    if (!out->data)
-        return err_set(e, ERR_MEMORY, "no memory for tensor \"%s\": %zu bytes", t->name, bytes);
-    m->big[m->n_big].p = out->data;
-    m->big[m->n_big++].n = bytes;
-    m->weight_bytes += bytes;
-    m->any_quantized |= mat_quantized_acts(t->type);
-    for (int64_t i = 0; i < n; i++) {
-        const struct mat one = expert_mat(out, (int32_t)i);
-        if (pack_matrix(l, t, row0 + i * rows, &one, e))
-            return -1;
-    }
-    return 0;
-}
-
 /* ---- by table ---------------------------------------------------------------------------------- */
 
 struct source { /* where a tensor of the table is: rows row0.. of t */
@@ -264,19 +143,8 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
         }
         char *field = (char *)base + tn->offset;
         if (tn->kind != TN_VEC) {
-            struct mat probe;
-            size_t bytes;
-            if (only_check && mat_init(&probe, s.t->type, rows, cols, &bytes, e)) {
-                char why[sizeof e->text];
-                if (e) {
-                    snprintf(why, sizeof why, "%s", e->text);
-                    err_set(e, e->code, "tensor \"%s\": %s", name, why);
-                }
-                return -1;
-            }
-            if (only_check)
-                l->all_bytes += s.t->n_bytes / (s.t->dims[1] * s.t->dims[2]) * (uint64_t)(copies * rows);
-            else if (load_matrix(l, s.t, s.row0, copies, rows, cols, (struct mat *)(void *)field, e))
+            if (only_check && pack_plan_add(&l->plan, s.t, s.row0, copies, rows, cols,
+                                            (struct mat *)(void *)field, e))
                 return -1;
         } else if (!only_check &&
                    load_vector(l, s.t, (uint64_t)s.row0, cols, (float **)(void *)field, e)) {
@@ -367,7 +235,7 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
     m->crew = c->crew;
     m->kv = c->kv;
     m->n_batch = c->n_batch;
-    struct loader l = {.g = g, .m = m, .c = c};
+    struct loader l = {.g = g, .m = m, .c = c, .plan = {.g = g}};
     struct text tpl;
 
     if (hparams_read(g, &m->fam, &m->hp, e))
@@ -394,7 +262,7 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
         err_set(e, ERR_MEMORY, "no memory for the chat template");
         goto fail;
     }
-    if (load_all(&l, false, e) || rope_setup(m, e))
+    if (load_all(&l, false, e) || pack_weights(m, &l.plan, c, e) || rope_setup(m, e))
         goto fail;
     if (!m->w.output.data)
         m->w.output = m->w.tok_embd;
@@ -406,8 +274,12 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
                          (m->pool.head_bytes_k + m->pool.head_bytes_v);
     while (m->n_batch > PRIVATE_ROWS && ops_region_bytes(m, m->n_batch, 1, 0) > REGION_BYTES)
         m->n_batch /= 2;
+    if (c->cache_dir && !m->from_cache)
+        m->cache_writer = pack_writer_begin(m, &l.plan, c);
+    pack_plan_free(&l.plan);
     return m;
 fail:
+    pack_plan_free(&l.plan);
     model_unload(m);
     return NULL;
 }
@@ -416,10 +288,9 @@ void model_unload(struct model *m)
 {
     if (!m)
         return;
+    pack_writer_end(m->cache_writer);
     kv_pool_free(&m->pool);
-    for (size_t i = 0; i < m->n_big; i++)
-        big_free(m->big[i].p, m->big[i].n);
-    free(m->big);
+    big_free(m->packed, m->packed_bytes); /* a mapped file too: both are unmapped */
     tok_vocab_free(m->vocab);
     for (int i = 0; i < 2; i++)
         big_free(m->region[i], m->region_bytes[i]);

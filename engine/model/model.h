@@ -40,8 +40,10 @@ struct model {
     struct hparams hp;
     struct weights w;
     struct arena arena;          /* tables, vectors */
-    struct { void *p; size_t n; } *big; /* packed matrices */
-    size_t n_big, cap_big;
+    uint8_t *packed;             /* all matrices, packed: memory, or the mapped cache file */
+    size_t packed_bytes;
+    bool from_cache;
+    struct pack_writer *cache_writer; /* or NULL; reads `packed` */
     uint64_t weight_bytes;       /* packed matrices and vectors */
     double *inv_freq, *inv_freq_local; /* n_rot/2 */
     float rope_mscale;
@@ -75,6 +77,8 @@ struct load_config {
     const atomic_bool *cancel; /* may be NULL */
     void (*progress)(void *arg, double part);
     void *progress_arg;
+    const char *cache_dir;  /* keep packed weights there; NULL: nowhere */
+    const char *cache_key;  /* what tells this model from all others; with cache_dir */
     void (*lock_crew)(void *arg, bool lock); /* around each use of a shared crew; may be NULL */
     void *lock_arg;
 };

@@ -1,5 +1,5 @@
 /* engine/model/seq.c - the bench's level of the door: a model of one caller, evaluated by hand. */
-#include "engine/model/model.h"
+#include "engine/model/packing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +17,24 @@ struct model *model_open(const char *path, const struct model_config *cfg, struc
 {
     struct model *m = NULL;
     struct crew *crew = NULL;
+    char *key = NULL;
     struct gguf *g = gguf_open(path, e);
     if (!g)
         return NULL;
     const struct kernels *k = kernels_pick(cfg->isa, e);
     if (!k || !(crew = crew_new(cfg->n_threads, e)))
         goto done;
+    const char *cache = cfg->pack_cache && *cfg->pack_cache ? cfg->pack_cache : NULL;
+    if (cache && !(key = pack_cache_file_key(g, path))) {
+        err_set(e, ERR_MEMORY, "no memory for the name of a file");
+        goto done;
+    }
     const struct load_config load = {.k = k,
                                      .crew = crew,
                                      .kv = cfg->kv_f32 ? KV_F32 : KV_F16,
                                      .n_batch = cfg->n_batch > 0 ? cfg->n_batch : 512,
+                                     .cache_dir = cache,
+                                     .cache_key = key,
                                      .progress = cfg->progress,
                                      .progress_arg = cfg->progress_arg};
     m = model_load(g, &load, e);
@@ -35,6 +43,7 @@ struct model *model_open(const char *path, const struct model_config *cfg, struc
 done:
     if (!m)
         crew_free(crew);
+    free(key);
     gguf_close(g);
     return m;
 }

@@ -239,6 +239,7 @@ static int load(struct slot *s, struct err *e)
     struct eng *g = s->g;
     int fds[MAX_FILES], rc = -1, n = 0;
     struct gguf *f = NULL;
+    struct buf key = {0}; /* of the packed weights: the digests say all of the content */
     for (; n < s->n_files; n++)
         if ((fds[n] = store_blob_open(g->cfg.store, &s->files[n], e)) < 0)
             goto done;
@@ -255,6 +256,15 @@ static int load(struct slot *s, struct err *e)
                 " bytes", s->name, need, g->cfg.memory_bytes);
         goto done;
     }
+    for (int i = 0; i < s->n_files; i++) {
+        char text[DIGEST_TEXT];
+        digest_text(&s->files[i], text);
+        buf_printf(&key, "%s%s", i ? "," : "", text);
+    }
+    if (key.failed) {
+        err_set(e, ERR_MEMORY, "no memory to load %s", s->name);
+        goto done;
+    }
     const struct load_config c = {.k = g->k,
                                   .crew = g->crew,
                                   .kv = g->cfg.kv_f32 ? KV_F32 : KV_F16,
@@ -262,6 +272,8 @@ static int load(struct slot *s, struct err *e)
                                   .memory_limit = g->cfg.memory_bytes > others
                                                       ? g->cfg.memory_bytes - others : 1,
                                   .cancel = &s->cancel_load,
+                                  .cache_dir = g->cfg.pack_cache,
+                                  .cache_key = key.p,
                                   .lock_crew = eng_lock_crew,
                                   .lock_arg = g};
     s->m = model_load(f, &c, e);
@@ -285,6 +297,7 @@ static int load(struct slot *s, struct err *e)
     }
     rc = 0;
 done:
+    buf_free(&key);
     gguf_close(f);
     while (n > 0)
         close(fds[--n]);

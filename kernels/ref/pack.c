@@ -7,6 +7,7 @@
 #include "kernels/ref/pack_books.h"
 #include "kernels/ref/words.h"
 #include "kernels/layout.h"
+#include "kernels/layout_id.h" /* made by kernels/meson.build */
 
 static const struct { /* bytes of a group for `elems` columns */
     uint16_t elems, bytes;
@@ -36,6 +37,11 @@ static const struct { /* bytes of a group for `elems` columns */
 bool mat_quantized_acts(uint32_t type)
 {
     return type != TYPE_F32 && type != TYPE_F16 && type != TYPE_BF16;
+}
+
+const char *mat_layout_id(void)
+{
+    return LAYOUT_ID;
 }
 
 int mat_init(struct mat *m, uint32_t type, int64_t n_rows, int64_t n_cols, size_t *bytes,
