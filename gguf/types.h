@@ -94,6 +94,14 @@ struct block_iq3_xxs { f16_bits d; uint8_t qs[64]; uint8_t signs[32]; };
 struct block_iq3_s { f16_bits d; uint8_t qs[64], qh[8], signs[32], scales[4]; };
 struct block_iq1_s { f16_bits d; uint8_t qs[32]; uint8_t qh[16]; };
 struct block_iq1_m { uint8_t qs[32]; uint8_t qh[16]; uint8_t scales[8]; };
+struct block_iq4_nl { f16_bits d; uint8_t qs[16]; };
+struct block_iq4_xs { f16_bits d; uint8_t scales_h[2]; uint8_t scales_l[4]; uint8_t qs[128]; };
+struct block_mxfp4 { uint8_t e; uint8_t qs[16]; };
+struct block_nvfp4 { uint8_t d[4]; uint8_t qs[32]; };
+struct block_q1_0 { f16_bits d; uint8_t qs[16]; };
+struct block_q2_0 { f16_bits d; uint8_t qs[16]; };
+struct block_tq1_0 { uint8_t qs[48]; uint8_t qh[4]; f16_bits d; };
+struct block_tq2_0 { uint8_t qs[64]; f16_bits d; };
 // clang-format on
 
 _Static_assert(sizeof(struct block_q4_0) == 18, "Q4_0");
@@ -113,5 +121,13 @@ _Static_assert(sizeof(struct block_iq3_xxs) == 98, "IQ3_XXS");
 _Static_assert(sizeof(struct block_iq3_s) == 110, "IQ3_S");
 _Static_assert(sizeof(struct block_iq1_s) == 50, "IQ1_S");
 _Static_assert(sizeof(struct block_iq1_m) == 56, "IQ1_M");
+_Static_assert(sizeof(struct block_iq4_nl) == 18, "IQ4_NL");
+_Static_assert(sizeof(struct block_iq4_xs) == 136, "IQ4_XS");
+_Static_assert(sizeof(struct block_mxfp4) == 17, "MXFP4");
+_Static_assert(sizeof(struct block_nvfp4) == 36, "NVFP4");
+_Static_assert(sizeof(struct block_q1_0) == 18, "Q1_0");
+_Static_assert(sizeof(struct block_q2_0) == 18, "Q2_0");
+_Static_assert(sizeof(struct block_tq1_0) == 54, "TQ1_0");
+_Static_assert(sizeof(struct block_tq2_0) == 66, "TQ2_0");
 
 #endif

@@ -22,7 +22,9 @@ const uint32_t mm_types[] = {TYPE_Q4_0, TYPE_Q4_1, TYPE_Q5_0, TYPE_Q5_1, TYPE_Q8
                              TYPE_Q2_K, TYPE_Q3_K, TYPE_Q4_K, TYPE_Q5_K, TYPE_Q6_K,
                              TYPE_F16,  TYPE_BF16, TYPE_F32,
                              TYPE_IQ2_XXS, TYPE_IQ2_XS, TYPE_IQ2_S, TYPE_IQ3_XXS, TYPE_IQ3_S,
-                             TYPE_IQ1_S, TYPE_IQ1_M};
+                             TYPE_IQ1_S, TYPE_IQ1_M,
+                             TYPE_IQ4_NL, TYPE_IQ4_XS, TYPE_MXFP4, TYPE_NVFP4,
+                             TYPE_Q1_0, TYPE_Q2_0, TYPE_TQ1_0, TYPE_TQ2_0};
 const int n_mm_types = sizeof mm_types / sizeof *mm_types;
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -143,6 +145,14 @@ void fill_blocks(uint32_t type, uint8_t *b, size_t n_blocks, enum w_kind kind)
                 b[49 + 2 * j] = (uint8_t)((b[49 + 2 * j] & 15) | (d >> (4 * j) & 15) << 4);
             continue;
         }
+        if (type == TYPE_TQ1_0)
+            at = 52;
+        if (type == TYPE_TQ2_0)
+            at = 64;
+        if (type == TYPE_MXFP4) /* an exponent; W_SCALES: the denormals, very large ones */
+            b[0] = (uint8_t)(kind == W_SCALES ? rnd() % 4 + (rnd() & 1 ? 0 : 240) : 118 + rnd() % 8);
+        if (type == TYPE_MXFP4 || type == TYPE_NVFP4) /* every byte is a finite scale of NVFP4 */
+            continue;
         memcpy(b + at, &d, 2);
         if (has_m)
             memcpy(b + at_m, &m, 2);

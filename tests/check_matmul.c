@@ -117,14 +117,14 @@ void check_matmul(const char *only)
             int cols = n == 21 ? 33 : n == 22 ? 70 : n;
             for (int r = 0; r < 8; r++) {
                 int blocks =
-                    unit == 1 ? 1 + (int)(rnd() % 70) : 1 + (int)(rnd() % (unit == 32 ? 9 : 3));
+                    unit == 1 ? 1 + (int)(rnd() % 70) : 1 + (int)(rnd() % (unit == 32 ? 9 : unit == 256 ? 3 : 5));
                 enum x_kind xk = r < X_KINDS ? (enum x_kind)((r + n) % X_KINDS) : X_NORMAL;
                 enum w_kind wk = (enum w_kind)(rnd() % W_KINDS);
                 one(type, rows[r], blocks * unit, cols, wk, xk);
             }
         }
         /* Long rows: panels of k, if a table cuts k in panels. */
-        int long_k = unit == 256 ? 256 * 21 : unit == 32 ? 32 * 161 : 2500 + 1;
+        int long_k = unit == 1 ? 2500 + 1 : unit == 32 ? 32 * 161 : 256 * 21;
         for (int n = 1; n <= 19; n += 6)
             one(type, 35, long_k, n, W_NORMAL, X_NORMAL);
         for (int m = 0; m < W_KINDS * X_KINDS; m++)

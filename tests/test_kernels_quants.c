@@ -13,7 +13,9 @@
 static const uint32_t types[] = {TYPE_Q4_0, TYPE_Q4_1, TYPE_Q5_0, TYPE_Q5_1, TYPE_Q8_0,
                                  TYPE_Q2_K, TYPE_Q3_K, TYPE_Q4_K, TYPE_Q5_K, TYPE_Q6_K,
                                  TYPE_IQ2_XXS, TYPE_IQ2_XS, TYPE_IQ2_S, TYPE_IQ3_XXS,
-                                 TYPE_IQ3_S, TYPE_IQ1_S, TYPE_IQ1_M};
+                                 TYPE_IQ3_S, TYPE_IQ1_S, TYPE_IQ1_M,
+                                 TYPE_IQ4_NL, TYPE_IQ4_XS, TYPE_MXFP4, TYPE_NVFP4,
+                                 TYPE_Q1_0, TYPE_Q2_0, TYPE_TQ1_0, TYPE_TQ2_0};
 enum { N_TYPES = sizeof types / sizeof *types };
 
 static uint8_t *read_data(const char *name, const char *ending, size_t *n)

@@ -201,6 +201,8 @@ INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const
     }
 }
 
+#include "kernels/arm/codes.h"
+
 /* ---- the loop over groups and columns
  * ------------------------------------------------------------ */
 
@@ -219,12 +221,14 @@ INLINE void tile(uint32_t type, int cols, const uint8_t *group, int n_blocks, si
     for (int b = 0; b < n_blocks; b += 8) {
         int n = n_blocks - b < 8 ? n_blocks - b : 8;
         for (int quarter = 0; quarter < 4; quarter++) {
-            if (k_type)
+            if (is_coded(type))
+                coded(type, cols, group, unit, n, quarter, a + b, col_blocks, acc + 4 * quarter);
+            else if (k_type)
                 super(type, cols, group, quarter, a + b, col_blocks, acc + 4 * quarter);
             else
                 plain(type, cols, group, unit, n, quarter, a + b, col_blocks, acc + 4 * quarter);
         }
-        group += k_type ? unit : 8 * unit;
+        group += k_type ? unit : 8 / (size_t)unit_blocks(type) * unit;
     }
 }
 
@@ -276,6 +280,14 @@ MUL(Q3_K, q3_K)
 MUL(Q4_K, q4_K)
 MUL(Q5_K, q5_K)
 MUL(Q6_K, q6_K)
+MUL(IQ4_NL, iq4_nl)
+MUL(IQ4_XS, iq4_xs)
+MUL(MXFP4, mxfp4)
+MUL(NVFP4, nvfp4)
+MUL(Q1_0, q1_0)
+MUL(Q2_0, q2_0)
+MUL(TQ1_0, tq1_0)
+MUL(TQ2_0, tq2_0)
 #undef MUL
 
 static void set_quants(struct kernels *k)
@@ -290,4 +302,12 @@ static void set_quants(struct kernels *k)
     k->mul_mat[TYPE_Q4_K] = mul_q4_K;
     k->mul_mat[TYPE_Q5_K] = mul_q5_K;
     k->mul_mat[TYPE_Q6_K] = mul_q6_K;
+    k->mul_mat[TYPE_IQ4_NL] = mul_iq4_nl;
+    k->mul_mat[TYPE_IQ4_XS] = mul_iq4_xs;
+    k->mul_mat[TYPE_MXFP4] = mul_mxfp4;
+    k->mul_mat[TYPE_NVFP4] = mul_nvfp4;
+    k->mul_mat[TYPE_Q1_0] = mul_q1_0;
+    k->mul_mat[TYPE_Q2_0] = mul_q2_0;
+    k->mul_mat[TYPE_TQ1_0] = mul_tq1_0;
+    k->mul_mat[TYPE_TQ2_0] = mul_tq2_0;
 }

@@ -17,11 +17,22 @@
  *   IQ3_XXS      the same, code 62                           2 * 31 * 16*62*127  =  7 811 008
  *   IQ3_S        the same, code 15                           2 * 31 * 16*15*127  =  1 889 760
  *   IQ1_S, IQ1_M the same, scale 15, code 9 (8 * book +- 1)  2 * 15 * 16*9*127   =    548 640
+ *   IQ4_NL       sum of 32, codes -127..113                  32 * 127 * 127      =    516 128
+ *   IQ4_XS       scale * sum, scale -32..31                  32 * 516 128        = 16 516 096
+ *   MXFP4        sum of 32, codes -12..12 (doubled E2M1)     32 * 12 * 127       =     48 768
+ *   NVFP4        sum of 16 (a half)                          16 * 12 * 127       =     24 384
+ *   Q1_0, TQ1_0  sum of 32, codes -1..1                      32 * 127            =      4 064
+ *   Q2_0, TQ2_0  sum of 32, codes -1..2                      32 * 2 * 127        =      8 128
  *   minima       sum of 32 a                                 32 * 127            =      4 064
  *
  * Types with a code book (kernels/ref/books.h) are like K types without minima: integer scales
  * 2n + 1, d * 2^-e (exact) in the place of d. They round in the fma of each block into the partial
  * sum, and in the one of the super-block.
+ *
+ * Where they round: IQ4_NL, Q1_0, Q2_0, TQ1_0, TQ2_0 as Q4_0, in the one fma of a block (d_w is the
+ * f16 of 32, 128, 64 or 256 values). MXFP4 the same: d_w is a power of two, d_w * d_a exact while it
+ * stays a normal number. NVFP4: one fma for each half, first the lower: d_w has 4 bits. IQ4_XS as
+ * Q6_K: one fma into the partial sum of its super-block, one more a super-block.
  *
  * 2^24 = 16 777 216. d_w * d_a (11 + 12 bits) and d_a * asum (12 + 12) are exact f32 products. */
 #include <math.h>
@@ -49,14 +60,20 @@ static int sum16(const int8_t *a)
     return s;
 }
 
-/* Q4_0, Q5_0, Q8_0, and with `mins` Q4_1, Q5_1. */
-static void block_plain(const struct ref_block *blk, const struct ref_a32 *a, bool mins, float *acc)
+/* All but K types; with `mins` Q4_1, Q5_1. */
+static void block_plain(const struct ref_block *blk, const struct ref_a32 *a, uint32_t type,
+                        bool mins, float *acc)
 {
     int32_t sum[2][16];
     dot_halves(blk, a->q, sum);
     float da_asum = a->d * (float)(sum16(a->q) + sum16(a->q + 16));
     for (int r = 0; r < 16; r++) {
-        float dd = f16_to_f32(blk->d[r]) * a->d;
+        if (type == TYPE_NVFP4) {
+            acc[r] = fmaf(blk->f[0][r] * a->d, (float)sum[0][r], acc[r]);
+            acc[r] = fmaf(blk->f[1][r] * a->d, (float)sum[1][r], acc[r]);
+            continue;
+        }
+        float dd = (type == TYPE_MXFP4 ? blk->f[0][r] : f16_to_f32(blk->d[r])) * a->d;
         acc[r] = fmaf(dd, (float)(sum[0][r] + sum[1][r]), acc[r]);
         if (mins)
             acc[r] = fmaf(f16_to_f32(blk->m[r]), da_asum, acc[r]);
@@ -93,7 +110,8 @@ void ref_mul_quant(const struct mat *w, const struct acts *a, float *y, size_t l
                    int32_t g0, int32_t g1, size_t stride, size_t codes)
 {
     const int n_blocks = w->n_cols / 32;
-    const bool k_type = (w->type >= TYPE_Q2_K && w->type <= TYPE_Q6_K) || book_type(w->type);
+    const bool k_type = (w->type >= TYPE_Q2_K && w->type <= TYPE_Q6_K) ||
+                        w->type == TYPE_IQ4_XS || book_type(w->type);
     const float unit = book_type(w->type) ? book_unit(w->type) : 1.0f;
     const bool mins = w->type == TYPE_Q4_1 || w->type == TYPE_Q5_1;
     struct ref_block blk;
@@ -116,7 +134,7 @@ void ref_mul_quant(const struct mat *w, const struct acts *a, float *y, size_t l
                     if (k_type)
                         block_k(&blk, &col, w->type, s[c], t[c]);
                     else
-                        block_plain(&blk, &col, mins, acc[c]);
+                        block_plain(&blk, &col, w->type, mins, acc[c]);
                 }
                 if (!k_type || b % 8 != 7)
                     continue;
@@ -183,4 +201,8 @@ void ref_init_matmul(struct kernels *k)
     for (uint32_t t = 0; t < TYPE_COUNT; t++)
         if (book_type(t))
             k->mul_mat[t] = mul_quant;
+    static const uint8_t more[] = {TYPE_IQ4_NL, TYPE_IQ4_XS, TYPE_MXFP4, TYPE_NVFP4,
+                                   TYPE_Q1_0,   TYPE_Q2_0,   TYPE_TQ1_0, TYPE_TQ2_0};
+    for (size_t i = 0; i < sizeof more; i++)
+        k->mul_mat[more[i]] = mul_quant;
 }

@@ -32,6 +32,14 @@ static const struct { /* bytes of a group for `elems` columns */
     [TYPE_IQ3_S] = {256, sizeof(struct pk_iq3_s)},
     [TYPE_IQ1_S] = {256, sizeof(struct pk_iq1_s)},
     [TYPE_IQ1_M] = {256, sizeof(struct pk_iq1_m)},
+    [TYPE_IQ4_NL] = {32, sizeof(struct pk_iq4_nl)},
+    [TYPE_IQ4_XS] = {256, sizeof(struct pk_iq4_xs)},
+    [TYPE_MXFP4] = {32, sizeof(struct pk_mxfp4)},
+    [TYPE_NVFP4] = {64, sizeof(struct pk_nvfp4)},
+    [TYPE_Q1_0] = {128, sizeof(struct pk_q1_0)},
+    [TYPE_Q2_0] = {64, sizeof(struct pk_q2_0)},
+    [TYPE_TQ1_0] = {256, sizeof(struct pk_tq1_0)},
+    [TYPE_TQ2_0] = {256, sizeof(struct pk_tq2_0)},
 };
 
 bool mat_quantized_acts(uint32_t type)
@@ -116,6 +124,8 @@ static int scale_k3(const uint8_t *s, int g) /* -32..31 */
     int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4;
     return (low | (s[8 + g % 4] >> (2 * (g / 4)) & 3) << 4) - 32;
 }
+
+#include "kernels/ref/pack_codes.h"
 
 /* ---- one (super-)block of one row into lane r --------------------------------------------- */
 
@@ -279,6 +289,14 @@ void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1)
         PACK(IQ3_S, iq3_s, 256)
         PACK(IQ1_S, iq1_s, 256)
         PACK(IQ1_M, iq1_m, 256)
+        PACK(IQ4_NL, iq4_nl, 32)
+        PACK(IQ4_XS, iq4_xs, 256)
+        PACK(MXFP4, mxfp4, 32)
+        PACK(NVFP4, nvfp4, 64)
+        PACK(Q1_0, q1_0, 128)
+        PACK(Q2_0, q2_0, 64)
+        PACK(TQ1_0, tq1_0, 256)
+        PACK(TQ2_0, tq2_0, 256)
 #undef PACK
     case TYPE_F16:
     case TYPE_BF16:

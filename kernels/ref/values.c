@@ -9,7 +9,7 @@
 /* The 32 values of row r of an unpacked block. */
 static void values32(uint32_t type, const struct ref_block *b, int r, float *out)
 {
-    float d = f16_to_f32(b->d[r]), m = b->m ? f16_to_f32(b->m[r]) : 0.0f;
+    float d = b->d ? f16_to_f32(b->d[r]) : 0.0f, m = b->m ? f16_to_f32(b->m[r]) : 0.0f;
     for (int k = 0; k < 32; k++) {
         float q = b->w[k][r];
         int h = k / 16;
@@ -24,6 +24,7 @@ static void values32(uint32_t type, const struct ref_block *b, int r, float *out
             break;
         case TYPE_Q3_K:
         case TYPE_Q6_K:
+        case TYPE_IQ4_XS:
             out[k] = d * b->sc[h][r] * q;
             break;
         case TYPE_Q2_K:
@@ -31,7 +32,11 @@ static void values32(uint32_t type, const struct ref_block *b, int r, float *out
         case TYPE_Q5_K:
             out[k] = d * b->sc[h][r] * q - m * b->mn[h][r];
             break;
-        default: /* Q4_0, Q5_0, Q8_0 */
+        case TYPE_MXFP4:
+        case TYPE_NVFP4:
+            out[k] = b->f[h][r] * q;
+            break;
+        default: /* a scale and a code: Q4_0, Q5_0, Q8_0, IQ4_NL, Q1_0, Q2_0, TQ1_0, TQ2_0 */
             out[k] = d * q;
             break;
         }

@@ -12,6 +12,7 @@ AI vi i_ld(const void *p) { return _mm512_loadu_si512(p); }
 AI void i_st(void *p, vi v) { _mm512_storeu_si512(p, v); }
 AI vi i_set(int32_t x) { return _mm512_set1_epi32(x); }
 AI vi i_ones16(void) { return _mm512_set1_epi16(1); }
+AI vi i_add8(vi a, vi b) { return _mm512_add_epi8(a, b); }
 AI vi i_add16(vi a, vi b) { return _mm512_add_epi16(a, b); }
 AI vi i_add32(vi a, vi b) { return _mm512_add_epi32(a, b); }
 AI vi i_maddubs(vi u, vi s) { return _mm512_maddubs_epi16(u, s); }
@@ -19,6 +20,7 @@ AI vi i_madd(vi a, vi b) { return _mm512_madd_epi16(a, b); }
 AI vi i_sra16(vi a, int n) { return _mm512_srai_epi16(a, n); }
 AI vi i_sll16(vi a, int n) { return _mm512_slli_epi16(a, n); }
 AI vi i_sll32(vi a, int n) { return _mm512_slli_epi32(a, n); }
+AI vi i_sra32(vi a, int n) { return _mm512_srai_epi32(a, n); }
 AI vi i_abs8(vi a) { return _mm512_abs_epi8(a); }
 AI vf i_f32(vi a) { return _mm512_cvtepi32_ps(a); }
 AI vi f_bits(vf a) { return _mm512_castps_si512(a); }
@@ -31,6 +33,8 @@ AI vi i_pairs16(__m128i b)
 }
 AI vi i_from8(__m128i b) { return _mm512_cvtepi8_epi32(b); }
 AI vi i_from_u8(__m128i b) { return _mm512_cvtepu8_epi32(b); }
+AI vf v_e8m0(const uint8_t *e, int r) { (void)r; return scale16_e8m0(e); }
+AI vf v_e4m3(const uint8_t *s, int r) { (void)r; return scale16_e4m3(s); }
 AI __m128i i_bytes(const uint8_t *p) { return _mm_loadu_si128((const void *)p); } /* W of them */
 // clang-format on
 
@@ -46,7 +50,7 @@ AI vi i_pin(vi v)
     return v;
 }
 
-/* Step g of all 16 rows (r is 0), always unsigned (Q8_0 plus 128). */
+/* Step g of all 16 rows (r is 0), always unsigned (bytes plus 128). */
 AI vi i_step(const int type, const uint8_t *b, const int r, const int g)
 {
     (void)r;

@@ -11,22 +11,11 @@
 #include "kernels/x86/mm.h"
 #include "kernels/x86/steps_avx2.h"
 #include "kernels/x86/tables_x86.h"
-
-enum { C_MAX = 6 };
+#include "kernels/x86/wide_avx2.h"
 
 AI bool is_centred(int type)
 {
     return type == TYPE_Q5_0 || type == TYPE_Q5_1;
-}
-
-AI __m256i field(const int32_t *a, int f, int C, int c)
-{
-    return _mm256_set1_epi32(a[f * C + c]);
-}
-
-AI __m256 field_f(const int32_t *a, int f, int C, int c)
-{
-    return _mm256_broadcast_ss((const float *)(const void *)(a + f * C + c));
 }
 
 AI __m256i codes(const int type, const bool panel, const void *b, int h, int g)
@@ -115,64 +104,14 @@ AI void tile(const int type, const int C, const struct panel *p, int nb, const i
     }
 }
 
-/* Q8_0 in tiles: codes of both sides as int16, two multiplies for 32 products of a row where signs
- * would take three. */
-static void widen_q8(int32_t *o, const int32_t *a, int width, int nb)
-{
-    for (int i = 0; i < nb; i++, a += A32_FIELDS * width, o += WIDE_FIELDS * width) {
-        for (int j = 0; j < 2 * width; j++)
-            _mm256_storeu_si256((void *)(o + 8 * j),
-                                _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(a + 4 * j))));
-        /* 8 dwords for at most 6: what is too many is written over by the next record. */
-        _mm256_storeu_si256((void *)(o + 16 * width), ld(a + A32_D * width));
-    }
-}
-
-AI void tile_q8(const int C, const struct panel *p, int nb, const int32_t *a, float (*acc)[16])
-{
-    const struct wide_pan *b = p->w;
-    for (int i = 0; i < nb; i++, b++, a += WIDE_FIELDS * C) {
-        __m256i s[2][C_MAX];
-#pragma GCC unroll 16
-        for (int j = 0; j < 16; j++) {
-            const __m256i w0 = ld(b->q[j >> 1][j & 1]), w1 = ld(b->q[j >> 1][j & 1] + 8);
-#pragma GCC unroll 6
-            for (int c = 0; c < C; c++) {
-                const __m256i x = _mm256_set1_epi32(a[(j >> 1) * 2 * C + 2 * c + (j & 1)]);
-                const __m256i p0 = _mm256_madd_epi16(w0, x), p1 = _mm256_madd_epi16(w1, x);
-                s[0][c] = pin(j == 0 ? p0 : _mm256_add_epi32(s[0][c], p0));
-                s[1][c] = pin(j == 0 ? p1 : _mm256_add_epi32(s[1][c], p1));
-            }
-        }
-        const __m256 d0 = _mm256_load_ps(b->d), d1 = _mm256_load_ps(b->d + 8);
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-            const __m256 da = field_f(a, 16, C, c);
-            __m256 a0 = _mm256_load_ps(acc[c]), a1 = _mm256_load_ps(acc[c] + 8);
-            a0 = _mm256_fmadd_ps(_mm256_mul_ps(d0, da), _mm256_cvtepi32_ps(s[0][c]), a0);
-            a1 = _mm256_fmadd_ps(_mm256_mul_ps(d1, da), _mm256_cvtepi32_ps(s[1][c]), a1);
-            _mm256_store_ps(acc[c], a0);
-            _mm256_store_ps(acc[c] + 8, a1);
-        }
-    }
-}
-
 static void unpack_Q8_0(struct panel *p, const uint8_t *units, int nb)
 {
     const struct pk_q8_0 *b = (const void *)units;
-    const __m256i pairs = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
-                                           0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
     for (int i = 0; i < nb; i++, b++) {
         struct wide_pan *o = &p->w[i];
         for (int g = 0; g < 8; g++)
-            for (int h = 0; h < 2; h++) {
-                const __m256i q = _mm256_shuffle_epi8(ld(b->q[g] + 32 * h), pairs);
-                const __m256i v = _mm256_permute4x64_epi64(q, 0xd8);
-                _mm256_store_si256((void *)o->q[g][0][8 * h],
-                                   _mm256_cvtepi8_epi16(_mm256_castsi256_si128(v)));
-                _mm256_store_si256((void *)o->q[g][1][8 * h],
-                                   _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1)));
-            }
+            for (int h = 0; h < 2; h++)
+                wide_step(o, g, h, ld(b->q[g] + 32 * h), _mm256_set1_epi16(1), false);
         _mm256_store_ps(o->d, scale8(b->d, 0));
         _mm256_store_ps(o->d + 8, scale8(b->d, 1));
     }
@@ -249,7 +188,7 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
     static void tile_Q8_0_2x##C(const struct panel *p, int nb, const int32_t *a,                \
                                 float (*acc)[16], float (*s)[16])                               \
     {                                                                                           \
-        tile_q8(C, p, nb, a, acc);                                                              \
+        tile_wide(C, false, p, nb, a, acc, s);                                                  \
     }
 #define KERNELS(T, U, WIDEN)                                                                    \
     GEMV(T, U, 1)                                                                               \
@@ -283,7 +222,7 @@ KERNELS(Q4_0, pk_q4_0, NULL)
 KERNELS(Q4_1, pk_q4_1, NULL)
 KERNELS(Q5_0, pk_q5_0, NULL)
 KERNELS(Q5_1, pk_q5_1, NULL)
-KERNELS(Q8_0, pk_q8_0, widen_q8)
+KERNELS(Q8_0, pk_q8_0, widen)
 
 void x86_blocks_avx2(struct kernels *k)
 {

@@ -11,6 +11,8 @@ void kernels_init_avx2(struct kernels *k)
     x86_blocks_avx2(k);
     x86_supers_avx2(k);
     x86_books_avx2(k);
+    x86_codes_avx2(k);
+    x86_few_avx2(k);
     x86_floats_avx2(k);
     x86_elems_avx2(k);
     x86_attend_avx2(k);

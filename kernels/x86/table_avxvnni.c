@@ -8,4 +8,5 @@ void kernels_init_avxvnni(struct kernels *k)
     k->name = "avxvnni";
     x86_blocks_avxvnni(k);
     x86_supers_avxvnni(k);
+    x86_codes_avxvnni(k);
 }

@@ -8,16 +8,20 @@ void x86_acts_avx2(struct kernels *k);
 void x86_blocks_avx2(struct kernels *k);
 void x86_supers_avx2(struct kernels *k);
 void x86_books_avx2(struct kernels *k);
+void x86_codes_avx2(struct kernels *k);
+void x86_few_avx2(struct kernels *k);
 void x86_floats_avx2(struct kernels *k);
 void x86_elems_avx2(struct kernels *k);
 void x86_attend_avx2(struct kernels *k);
 
 void x86_blocks_avxvnni(struct kernels *k);
 void x86_supers_avxvnni(struct kernels *k);
+void x86_codes_avxvnni(struct kernels *k);
 
 void x86_acts_avx512vnni(struct kernels *k);
 void x86_blocks_avx512vnni(struct kernels *k);
 void x86_supers_avx512vnni(struct kernels *k);
+void x86_codes_avx512vnni(struct kernels *k);
 void x86_blocks_avx512(struct kernels *k);
 void x86_supers_avx512(struct kernels *k);
 void x86_books_avx512vnni(struct kernels *k);
