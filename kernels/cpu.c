@@ -55,11 +55,19 @@ void cpu_float_mode(void)
 #ifndef HWCAP_ASIMDDP
 #define HWCAP_ASIMDDP (1 << 20)
 #endif
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1 << 13)
+#endif
 
 unsigned cpu_flags(void)
 {
-    unsigned long caps = getauxval(AT_HWCAP);
-    return CPU_NEON | (caps & HWCAP_ASIMDDP ? CPU_DOTPROD : 0);
+    unsigned out = CPU_NEON;
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
+        out |= CPU_DOTPROD;
+        if (getauxval(AT_HWCAP2) & HWCAP2_I8MM)
+            out |= CPU_I8MM;
+    }
+    return out;
 }
 
 void cpu_float_mode(void)

@@ -9,6 +9,7 @@ enum cpu_flag { /* instructions there, and the system saves their registers */
     CPU_AVXVNNI = 32, /* 256 bits, VEX encoded (and AVX2) */
     CPU_NEON = 8,
     CPU_DOTPROD = 16,
+    CPU_I8MM = 64, /* SMMLA (and DOTPROD) */
 };
 unsigned cpu_flags(void);
 

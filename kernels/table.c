@@ -36,6 +36,9 @@ static const struct level {
 #ifdef HAVE_DOTPROD
     {kernels_init_dotprod, CPU_DOTPROD, "neon"},
 #endif
+#ifdef HAVE_I8MM
+    {kernels_init_i8mm, CPU_I8MM, "dotprod"},
+#endif
 };
 
 static void fill(void)

@@ -192,7 +192,7 @@ step_aarch64() {
     return
   fi
   pass
-  arm_tables $folder max "ref neon dotprod"
+  arm_tables $folder max "ref neon dotprod i8mm"
   arm_tables $folder cortex-a76 "ref neon dotprod" Q4_K
   arm_tables $folder cortex-a72 "ref neon"
   [ "$whole" ] || return

@@ -114,7 +114,7 @@ def check_tiny(args, folder):
             if not args.isas:
                 args.isas = tables(args, model, tokens, folder)
                 print("ARM tables of kernels:", ", ".join(args.isas), flush=True)
-                say({"ref", "neon", "dotprod"} <= set(args.isas), "the tables for this CPU are there")
+                say(set(ARM_ISAS) == set(args.isas), "the tables for this CPU are there")
             ways = [(i, t, b) for i in args.isas for t, b in ((1, 1), (2, 7), (2, 64))]
             check_bits(args, f"{arch} {kind}", model, tokens, folder, ways)
         served.append((f"t-{arch}", model))

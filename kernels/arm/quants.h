@@ -11,54 +11,9 @@
 #include <arm_neon.h>
 #include "kernels/arm/a32.h"
 #include "kernels/arm/arm.h"
-#include "kernels/layout.h"
-
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/arm/unpack.h"
 
 enum { COLS = 4 };
-
-INLINE void nibbles(uint8x16_t w[8], const uint8_t q[4][64], int at)
-{
-    for (int j = 0; j < 4; j++) {
-        uint8x16_t v = vld1q_u8(q[j] + at);
-        w[j] = vandq_u8(v, vdupq_n_u8(15));
-        w[j + 4] = vshrq_n_u8(v, 4);
-    }
-}
-/* Bit g of each byte of h, moved to bit 4 (or 2), into step g. */
-INLINE void high_bits(uint8x16_t w[8], const uint8_t *h, int bit)
-{
-    uint8x16_t v = vld1q_u8(h), mask = vdupq_n_u8((uint8_t)(1 << bit));
-    for (int g = 0; g < 8; g++)
-        w[g] = vorrq_u8(w[g], vandq_u8(vshlq_u8(v, vdupq_n_s8((int8_t)(bit - g))), mask));
-}
-/* Two bits of step 4p + s at 2s, moved to `bit`. */
-INLINE void two_bits(uint8x16_t w[8], const uint8_t q[2][64], int at, int bit)
-{
-    uint8x16_t mask = vdupq_n_u8((uint8_t)(3 << bit));
-    for (int g = 0; g < 8; g++) {
-        uint8x16_t v = vld1q_u8(q[g / 4] + at);
-        w[g] = vorrq_u8(w[g], vandq_u8(vshlq_u8(v, vdupq_n_s8((int8_t)(bit - 2 * (g % 4)))), mask));
-    }
-}
-
-INLINE float32x4_t halves(const f16_bits *d)
-{
-    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(d)));
-}
-INLINE int32x4_t bytes_u(const uint8_t *p)
-{
-    uint32_t v;
-    __builtin_memcpy(&v, p, 4);
-    uint8x8_t b = vreinterpret_u8_u32(vdup_n_u32(v));
-    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(b))));
-}
-INLINE int32x4_t bytes_s(const int8_t *p)
-{
-    uint32_t v;
-    __builtin_memcpy(&v, p, 4);
-    return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(v)))));
-}
 
 /* The sum of a block's 32 products, zero point included. */
 INLINE int32x4_t dot32(const uint8x16_t w[8], const struct arm_a32 *a, int zero, bool wide)
@@ -74,40 +29,18 @@ INLINE int32x4_t dot32(const uint8x16_t w[8], const struct arm_a32 *a, int zero,
 INLINE void plain(uint32_t type, int cols, const uint8_t *block, size_t block_bytes, int n_blocks,
                   int quarter, const struct arm_a32 *a, size_t col_blocks, float *acc)
 {
-    const int at = 16 * quarter;
     float32x4_t y[COLS];
     for (int c = 0; c < cols; c++)
         y[c] = vld1q_f32(acc + 16 * c);
     for (int b = 0; b < n_blocks; b++, block += block_bytes, a++) {
-        uint8x16_t w[8];
-        const f16_bits *d = (const f16_bits *)block;
-        int zero = 0;
-        float32x4_t m = vdupq_n_f32(0);
-        if (type == TYPE_Q4_0) {
-            nibbles(w, ((const struct pk_q4_0 *)block)->q, at);
-            zero = 8;
-        } else if (type == TYPE_Q4_1) {
-            nibbles(w, ((const struct pk_q4_1 *)block)->q, at);
-            m = halves(d + 16 + 4 * quarter);
-        } else if (type == TYPE_Q5_0) {
-            nibbles(w, ((const struct pk_q5_0 *)block)->q, at);
-            high_bits(w, ((const struct pk_q5_0 *)block)->h + at, 4);
-            zero = 16;
-        } else if (type == TYPE_Q5_1) {
-            nibbles(w, ((const struct pk_q5_1 *)block)->q, at);
-            high_bits(w, ((const struct pk_q5_1 *)block)->h + at, 4);
-            m = halves(d + 16 + 4 * quarter);
-        } else {
-            for (int g = 0; g < 8; g++)
-                w[g] = vreinterpretq_u8_s8(vld1q_s8(((const struct pk_q8_0 *)block)->q[g] + at));
-        }
-        float32x4_t dw = halves(d + 4 * quarter);
+        struct quarter q;
+        unpack_plain(&q, type, block, quarter);
         for (int c = 0; c < cols; c++) {
             const struct arm_a32 *ac = a + (size_t)c * col_blocks;
-            int32x4_t sum = dot32(w, ac, zero, type == TYPE_Q8_0);
-            y[c] = vfmaq_f32(y[c], vmulq_n_f32(dw, ac->d), vcvtq_f32_s32(sum));
-            if (type == TYPE_Q4_1 || type == TYPE_Q5_1)
-                y[c] = vfmaq_n_f32(y[c], m, ac->d_sum);
+            int32x4_t sum = dot32(q.w, ac, q.zero, type == TYPE_Q8_0);
+            y[c] = vfmaq_f32(y[c], vmulq_n_f32(q.d, ac->d), vcvtq_f32_s32(sum));
+            if (has_minima(type))
+                y[c] = vfmaq_n_f32(y[c], q.m, ac->d_sum);
         }
     }
     for (int c = 0; c < cols; c++)
@@ -120,71 +53,28 @@ INLINE void plain(uint32_t type, int cols, const uint8_t *block, size_t block_by
 INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const struct arm_a32 *a,
                   size_t col_blocks, float *acc)
 {
-    const int at = 16 * quarter, r = 4 * quarter;
+    const int r = 4 * quarter;
     float32x4_t s[COLS], t[COLS];
     for (int c = 0; c < cols; c++)
         s[c] = t[c] = vdupq_n_f32(0);
     for (int j = 0; j < 8; j++, a++) {
-        uint8x16_t w[8];
-        int32x4_t sc0, sc1;
-        float32x4_t mn0, mn1;
-        int zero = 0;
-        sc1 = vdupq_n_s32(0);
-        mn0 = mn1 = vdupq_n_f32(0);
-        if (type == TYPE_Q4_K) {
-            const struct pk_q4_Kb *p = &((const struct pk_q4_K *)sb)->b[j];
-            nibbles(w, p->q, at);
-            sc0 = bytes_u(p->sc + r);
-            mn0 = vcvtq_f32_s32(bytes_u(p->mn + r));
-        } else if (type == TYPE_Q5_K) {
-            const struct pk_q5_Kb *p = &((const struct pk_q5_K *)sb)->b[j];
-            nibbles(w, p->q, at);
-            high_bits(w, p->h + at, 4);
-            sc0 = bytes_u(p->sc + r);
-            mn0 = vcvtq_f32_s32(bytes_u(p->mn + r));
-        } else if (type == TYPE_Q6_K) {
-            const struct pk_q6_Kb *p = &((const struct pk_q6_K *)sb)->b[j];
-            nibbles(w, p->q, at);
-            two_bits(w, p->h, at, 4);
-            sc0 = bytes_s(p->sc[0] + r);
-            sc1 = bytes_s(p->sc[1] + r);
-            zero = 32;
-        } else if (type == TYPE_Q3_K) {
-            const struct pk_q3_Kb *p = &((const struct pk_q3_K *)sb)->b[j];
-            for (int g = 0; g < 8; g++)
-                w[g] = vdupq_n_u8(0);
-            two_bits(w, p->q, at, 0);
-            high_bits(w, p->h + at, 2);
-            sc0 = bytes_s(p->sc[0] + r);
-            sc1 = bytes_s(p->sc[1] + r);
-            zero = 4;
-        } else {
-            const struct pk_q2_Kb *p = &((const struct pk_q2_K *)sb)->b[j];
-            for (int g = 0; g < 8; g++)
-                w[g] = vdupq_n_u8(0);
-            two_bits(w, p->q, at, 0);
-            sc0 = bytes_u(p->sc[0] + r);
-            sc1 = bytes_u(p->sc[1] + r);
-            mn0 = vcvtq_f32_s32(vshrq_n_s32(sc0, 4));
-            mn1 = vcvtq_f32_s32(vshrq_n_s32(sc1, 4));
-            sc0 = vandq_s32(sc0, vdupq_n_s32(15));
-            sc1 = vandq_s32(sc1, vdupq_n_s32(15));
-        }
+        struct quarter_k q;
+        unpack_super(&q, type, sb, j, quarter);
         for (int c = 0; c < cols; c++) {
             const struct arm_a32 *ac = a + (size_t)c * col_blocks;
             int32x4_t sum;
-            if (type == TYPE_Q4_K || type == TYPE_Q5_K) {
-                sum = vmulq_s32(sc0, dot32(w, ac, 0, false));
-                t[c] = vfmaq_n_f32(t[c], mn0, ac->d_sum);
+            if (!has_halves(type)) {
+                sum = vmulq_s32(q.sc[0], dot32(q.w, ac, 0, false));
+                t[c] = vfmaq_n_f32(t[c], q.mn[0], ac->d_sum);
             } else {
-                int32x4_t h0 = vdupq_n_s32(-zero * ac->half[0]),
-                          h1 = vdupq_n_s32(-zero * ac->half[1]);
-                h0 = dot_half(h0, w, vld1q_s8(ac->q), false);
-                h1 = dot_half(h1, w + 4, vld1q_s8(ac->q + 16), false);
-                sum = vmlaq_s32(vmulq_s32(sc0, h0), sc1, h1);
-                if (type == TYPE_Q2_K) {
-                    t[c] = vfmaq_n_f32(t[c], mn0, ac->d_half[0]);
-                    t[c] = vfmaq_n_f32(t[c], mn1, ac->d_half[1]);
+                int32x4_t h0 = vdupq_n_s32(-q.zero * ac->half[0]),
+                          h1 = vdupq_n_s32(-q.zero * ac->half[1]);
+                h0 = dot_half(h0, q.w, vld1q_s8(ac->q), false);
+                h1 = dot_half(h1, q.w + 4, vld1q_s8(ac->q + 16), false);
+                sum = vmlaq_s32(vmulq_s32(q.sc[0], h0), q.sc[1], h1);
+                if (has_minima(type)) {
+                    t[c] = vfmaq_n_f32(t[c], q.mn[0], ac->d_half[0]);
+                    t[c] = vfmaq_n_f32(t[c], q.mn[1], ac->d_half[1]);
                 }
             }
             s[c] = vfmaq_n_f32(s[c], vcvtq_f32_s32(sum), ac->d);
@@ -195,7 +85,7 @@ INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const
     for (int c = 0; c < cols; c++) {
         float32x4_t y = vld1q_f32(acc + 16 * c);
         y = vfmaq_f32(y, dw, s[c]);
-        if (type == TYPE_Q2_K || type == TYPE_Q4_K || type == TYPE_Q5_K)
+        if (has_minima(type))
             y = vfmsq_f32(y, dmin, t[c]); /* y - dmin * t, fused: the same as fma(-dmin, t, y) */
         vst1q_f32(acc + 16 * c, y);
     }

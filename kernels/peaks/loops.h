@@ -18,6 +18,6 @@ struct peak_isa {
     struct peak_reader readers[PEAK_READERS]; /* the same; none: the weaker ISA's */
 };
 extern const struct peak_isa peaks_avx2, peaks_avxvnni, peaks_avx512, peaks_avx512vnni, peaks_neon,
-    peaks_dotprod;
+    peaks_dotprod, peaks_i8mm;
 
 #endif

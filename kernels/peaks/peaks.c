@@ -59,6 +59,9 @@ static const struct {
 #ifdef HAVE_DOTPROD
     {&peaks_dotprod, CPU_DOTPROD},
 #endif
+#ifdef HAVE_I8MM
+    {&peaks_i8mm, CPU_I8MM},
+#endif
 };
 enum { N_ISAS = sizeof isas / sizeof *isas };
 
