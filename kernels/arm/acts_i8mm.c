@@ -12,9 +12,10 @@ static size_t blocks_of(int k)
     return ((size_t)k + 31) / 32;
 }
 
+/* Twice the single columns', for one column too: the door promises at most n + 1 times that of one. */
 static size_t acts_bytes(int n, int k)
 {
-    return single_bytes(n, k) + (size_t)(n / 2) * blocks_of(k) * sizeof(struct arm_pair);
+    return single_bytes(n, k) + (size_t)n * blocks_of(k) * sizeof(struct arm_a32);
 }
 
 static void pair(const struct arm_a32 *const from[2], struct arm_pair *o)
