@@ -10,9 +10,29 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <xmmintrin.h>
 
-enum { LEAF7_1_AVXVNNI = 1 << 4 };
+enum {
+    LEAF7_1_AVXVNNI = 1 << 4, /* eax of leaf 7.1 */
+    LEAF7_AMX_TILE = 1 << 24, /* edx of leaf 7 */
+    LEAF7_AMX_INT8 = 1 << 25,
+    XCR0_AMX = 3 << 17, /* the system saves tiles and their configuration */
+};
+
+/* Linux gives tiles to a process that asks: once, for all threads. A system before 5.16 does not
+ * know the question, a sandbox may forbid it: no AMX then. It costs nothing before the first tile.
+ */
+static bool tiles_allowed(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { REQ_XCOMP_PERM = 0x1023, XFEATURE_TILE_DATA = 18 };
+    return !syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XFEATURE_TILE_DATA);
+#else
+    return false;
+#endif
+}
 
 static unsigned long long xgetbv0(void)
 {
@@ -40,6 +60,10 @@ unsigned cpu_flags(void)
         out |= CPU_AVX512;
         if (c7 & bit_AVX512VNNI)
             out |= CPU_AVX512VNNI;
+        const unsigned amx = LEAF7_AMX_TILE | LEAF7_AMX_INT8;
+        if ((c7 & bit_AVX512VNNI) && (d7 & amx) == amx && (saved & XCR0_AMX) == XCR0_AMX &&
+            tiles_allowed())
+            out |= CPU_AMX;
     }
     return out;
 }

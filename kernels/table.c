@@ -30,6 +30,9 @@ static const struct level {
 #ifdef HAVE_AVX512VNNI
     {kernels_init_avx512vnni, CPU_AVX512VNNI, "avx512"},
 #endif
+#ifdef HAVE_AMX
+    {kernels_init_amx, CPU_AMX, "avx512vnni"},
+#endif
 #ifdef HAVE_NEON
     {kernels_init_neon, CPU_NEON, "ref"},
 #endif

@@ -2,7 +2,8 @@
  * on it all the same. They are in check_kernels alone, never in the product.
  *
  *   avxvnni-evex   the sources of "avxvnni" compiled with AVX-512 VNNI's flags: vpdpbusd in the
- * EVEX encoding instead of the VEX one */
+ * EVEX encoding instead of the VEX one
+ *   amx-emulated   the sources of "amx" with the tile instructions in plain C (amx_emulated.h) */
 #include <string.h>
 #include "kernels/cpu.h"
 #include "kernels/tables.h"
@@ -10,6 +11,9 @@
 
 #ifdef HAVE_AVXVNNI_EVEX
 void kernels_init_avxvnni_evex(struct kernels *k);
+#endif
+#ifdef HAVE_AMX_EMULATED
+void kernels_init_amx_emulated(struct kernels *k);
 #endif
 
 /* all[n_all++] = a copy of table `base`, changed by init and renamed; not without the base. */
@@ -33,5 +37,9 @@ void more_tables(void)
     static struct kernels evex;
     if (cpu_flags() & CPU_AVX512VNNI)
         add(&evex, "avxvnni-evex", "avx2", kernels_init_avxvnni_evex);
+#endif
+#ifdef HAVE_AMX_EMULATED
+    static struct kernels tiles;
+    add(&tiles, "amx-emulated", "avx512vnni", kernels_init_amx_emulated);
 #endif
 }

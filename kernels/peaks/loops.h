@@ -17,7 +17,7 @@ struct peak_isa {
     struct peak_loop loops[PEAK_LOOPS];       /* ends with a NULL name, or full */
     struct peak_reader readers[PEAK_READERS]; /* the same; none: the weaker ISA's */
 };
-extern const struct peak_isa peaks_avx2, peaks_avxvnni, peaks_avx512, peaks_avx512vnni, peaks_neon,
-    peaks_dotprod, peaks_i8mm;
+extern const struct peak_isa peaks_avx2, peaks_avxvnni, peaks_avx512, peaks_avx512vnni, peaks_amx,
+    peaks_neon, peaks_dotprod, peaks_i8mm;
 
 #endif

@@ -53,6 +53,9 @@ static const struct {
 #ifdef HAVE_AVX512VNNI
     {&peaks_avx512vnni, CPU_AVX512VNNI},
 #endif
+#ifdef HAVE_AMX
+    {&peaks_amx, CPU_AMX},
+#endif
 #ifdef HAVE_NEON
     {&peaks_neon, CPU_NEON},
 #endif

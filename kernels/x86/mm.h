@@ -39,7 +39,7 @@ struct panel {
 struct mm_scratch {
     struct panel p[MM_GROUPS];
     float acc[MM_GROUPS][MM_COL_BLOCK + MM_COLS_MAX][16];
-    int32_t wide[WIDE_BLOCKS * WIDE_FIELDS * MM_COLS_MAX + 8];
+    _Alignas(64) int32_t wide[WIDE_BLOCKS * WIDE_FIELDS * MM_COLS_MAX + 8];
     float s[MM_COLS_MAX][16]; /* sums of a super-block */
 };
 

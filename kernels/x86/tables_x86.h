@@ -29,4 +29,6 @@ void x86_floats_avx512(struct kernels *k);
 void x86_elems_avx512(struct kernels *k);
 void x86_attend_avx512(struct kernels *k);
 
+void x86_tiles_amx(struct kernels *k);
+
 #endif
