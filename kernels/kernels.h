@@ -135,12 +135,8 @@ struct kernels { /* one table an ISA; read-only */
 };
 
 /* The table called `want`, or the best for this CPU (NULL). Names, weakest first: "ref", "avx2",
-<<<<<<< HEAD
- * "avxvnni", "avx512", "avx512vnni" on x86-64; "ref", "neon", "dotprod", "i8mm" on ARM. ERR_INPUT lists the names when
-=======
- * "avxvnni", "avx512", "avx512vnni", "amx" on x86-64; "ref", "neon", "dotprod" on ARM. ERR_INPUT lists the names when
->>>>>>> 45f8797 (kernels: amx, int8 tiles for prompts of 16 columns and more)
- * there is no such table or this CPU cannot run it. */
+ * "avxvnni", "avx512", "avx512vnni", "amx" on x86-64; "ref", "neon", "dotprod", "i8mm" on ARM.
+ * ERR_INPUT lists the names when there is no such table or this CPU cannot run it. */
 const struct kernels *kernels_pick(const char *want, struct err *e);
 /* All tables that this CPU can run, weakest first (tests). Returns how many. */
 int kernels_all(const struct kernels **out, int cap);
