@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kernels/ref/ref.h"
 #include "tests/check.h"
 
 const char *x_names[X_KINDS] = {"normal", "extreme", "tiny", "zeros", "outliers", "nan"};
@@ -51,6 +52,12 @@ static void one(uint32_t type, int rows, int cols, int n, enum w_kind wk, enum x
     p.packed = guard_new(bytes);
     p.w.data = p.packed.p;
     mat_pack(&p.w, raw.p, 0, mat_groups(&p.w));
+    struct guard plain = guard_new(bytes); /* the fast ways of packing and the plain one */
+    struct mat again = p.w;
+    again.data = plain.p;
+    ref_pack_plain(&again, raw.p, 0, mat_groups(&again));
+    same_bytes(plain.p, p.packed.p, bytes, "mat_pack %s rows %d k %d", info->name, rows, cols);
+    guard_free(&plain);
     bool gap = rnd() & 1, add = rnd() & 1, parts = rnd() & 1;
     p.ldx = (size_t)cols + (gap ? 5 : 0);
     p.ldy = (size_t)rows + (gap ? 3 : 0);

@@ -5,6 +5,7 @@
  * file splits codes otherwise. It runs at load over the whole model, hence words and not values. */
 #include "kernels/ref/ref.h"
 #include "kernels/ref/pack_books.h"
+#include "kernels/ref/pack_quads.h"
 #include "kernels/ref/words.h"
 #include "kernels/layout.h"
 #include "kernels/layout_id.h" /* made by kernels/meson.build */
@@ -264,7 +265,7 @@ pack_groups(const struct mat *m, const uint8_t *src, int32_t g0, int32_t g1, pac
     }
 }
 
-void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1)
+void ref_pack_plain(const struct mat *m, const void *src, int32_t g0, int32_t g1)
 {
     switch (m->type) {
 #define PACK(T, t, elems)                                                                          \
@@ -308,4 +309,19 @@ void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1)
     default: /* mat_init refused it */
         break;
     }
+}
+
+void mat_pack(const struct mat *m, const void *src, int32_t g0, int32_t g1)
+{
+    pack_group_fn *fast = pack_group(m->type);
+    const int32_t whole = m->n_rows / MAT_ROWS; /* groups that rows fill */
+    if (fast && g0 < whole) {
+        const struct gguf_type_info *t = gguf_type_info(m->type);
+        const size_t n = (size_t)m->n_cols / t->block_elems, row_bytes = n * t->block_bytes;
+        for (; g0 < g1 && g0 < whole; g0++)
+            fast(m->data + (size_t)g0 * m->group_bytes,
+                 (const uint8_t *)src + (size_t)g0 * MAT_ROWS * row_bytes, row_bytes, n);
+    }
+    if (g0 < g1)
+        ref_pack_plain(m, src, g0, g1);
 }

@@ -29,6 +29,9 @@ static inline float ref_tree16(float p[16])
     return p[0];
 }
 
+/* mat_pack, one row after the other for all types: what the fast ways are compared with. */
+void ref_pack_plain(const struct mat *m, const void *src, int32_t g0, int32_t g1);
+
 void ref_init_matmul(struct kernels *k); /* fills mul_mat */
 /* The product for all quantized types, over columns that another table laid out: column after
  * column, a block every `stride` bytes, its scale first and its 32 codes at `codes`. Slow. */
