@@ -96,6 +96,7 @@ enum rope_kind { ROPE_NONE, ROPE_NORM /* pairs (2i, 2i+1) */, ROPE_NEOX /* pairs
 
 struct kernels { /* one table an ISA; read-only */
     const char *name;
+    const char *base; /* the table that it started from; NULL: ref */
     int act_cols; /* columns that A32 interleaves: work on columns splits at multiples of it */
 
     size_t (*acts_bytes)(int n, int k); /* at most n + 1 times that of one column */

@@ -7,9 +7,10 @@
 #include "kernels/cpu.h"
 #include "kernels/tables.h"
 
-enum { MAX_TABLES = 8 };
+enum { MAX_TABLES = 16 };
 static struct kernels tables[MAX_TABLES];
 static int n_tables;
+static int i_best; /* the table of a CPU that is asked for nothing */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static const struct level {
@@ -44,6 +45,24 @@ static const struct level {
 #endif
 };
 
+#ifdef HAVE_VARIANT
+/* A file that somebody tries (-Dvariant=FILE -Dvariant_of=TABLE): a table called "variant", its base with
+ * what the file overrides. Nobody gets it without asking. */
+static void add_variant(void)
+{
+    for (int t = 0; t < n_tables && n_tables < MAX_TABLES; t++) {
+        if (strcmp(tables[t].name, VARIANT_OF))
+            continue;
+        struct kernels *k = &tables[n_tables++];
+        *k = tables[t];
+        kernels_variant(k);
+        k->name = "variant";
+        k->base = tables[t].name;
+        return;
+    }
+}
+#endif
+
 static void fill(void)
 {
     unsigned have = cpu_flags();
@@ -53,8 +72,13 @@ static void fill(void)
         for (int t = 0; t < n_tables; t++)
             if (!strcmp(tables[t].name, levels[i].base))
                 tables[n_tables] = tables[t];
+        tables[n_tables].base = levels[i].base;
+        i_best = n_tables;
         levels[i].init(&tables[n_tables++]);
     }
+#ifdef HAVE_VARIANT
+    add_variant();
+#endif
 }
 
 int kernels_all(const struct kernels **out, int cap)
@@ -70,7 +94,7 @@ const struct kernels *kernels_pick(const char *want, struct err *e)
 {
     pthread_once(&once, fill);
     if (!want || !*want)
-        return &tables[n_tables - 1];
+        return &tables[i_best];
     char names[256] = "";
     size_t used = 0;
     for (int i = 0; i < n_tables; i++) {

@@ -19,5 +19,7 @@ void kernels_init_amx(struct kernels *k);
 void kernels_init_neon(struct kernels *k);
 void kernels_init_dotprod(struct kernels *k);
 void kernels_init_i8mm(struct kernels *k);
+/* A file under trial (README, "Kernel research"): what it overrides in its base. */
+void kernels_variant(struct kernels *k);
 
 #endif

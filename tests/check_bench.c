@@ -100,8 +100,12 @@ static void head(const struct report *r)
     char cpu[200];
     cpu_name(cpu, sizeof cpu);
     if (r->json) {
-        printf("{\"cpu\": \"%s\", \"counters\": %s, \"no_counters\": \"%s\",\n \"results\": [", cpu,
+        printf("{\"cpu\": \"%s\", \"counters\": %s, \"no_counters\": \"%s\", \"bases\": {", cpu,
                r->counters ? "true" : "false", r->no_counters);
+        for (int i = 0; i < n_all; i++)
+            printf("%s\"%s\": \"%s\"", i ? ", " : "", all[i]->name,
+                   all[i]->base ? all[i]->base : "");
+        printf("},\n \"results\": [");
         return;
     }
     printf("%s; one thread, CPU time, rates of the best window\n", cpu);

@@ -41,7 +41,7 @@ enum { BENCH_SHAPES = 4 };
 struct bench_kernel {
     char name[32];     /* "mul_mat:Q4_K" */
     const char *means; /* M, N, K in words */
-    const char *peak;  /* which limit counts: "int8", "f32" */
+    const char *peak;  /* the roof (chaski roofline): "int4", "int8", "f32" */
     uint32_t arg;      /* type of the weights, kind of cache */
     int shapes[BENCH_SHAPES][3];
     int (*init)(struct bench_data *d, uint32_t arg, struct err *e);

@@ -308,7 +308,9 @@ const struct bench_kernel *bench_kernels(int *n)
     for (int i = 0; !n_known && i < n_mm_types; i++) {
         struct bench_kernel *b = &known[i];
         *b = (struct bench_kernel){.means = "rows x columns (tokens) x values a row (k)",
-                                   .peak = mat_quantized_acts(mm_types[i]) ? "int8" : "f32",
+                                   .peak = !mat_quantized_acts(mm_types[i]) ? "f32"
+                                           : mm_types[i] == TYPE_Q8_0       ? "int8"
+                                                                            : "int4",
                                    .arg = mm_types[i],
                                    .shapes = {{2048, 1, 2048}, {2048, 4, 2048}, {2048, 512, 2048}},
                                    .init = mm_init,

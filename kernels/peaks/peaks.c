@@ -87,14 +87,16 @@ const struct peak_loop *peaks_roof(const char *table, enum peak_kind kind)
     const struct peak_loop *l[MOST], *best = NULL;
     const struct kernels *k[16];
     const int n = peaks_loops(l, MOST), n_k = kernels_all(k, 16);
-    /* Tables stand weakest first: from the one called `table` downwards. */
-    int at = n_k - 1;
-    while (at > 0 && strcmp(k[at]->name, table))
-        at--;
-    for (; at >= 0 && !best; at--)
+    while (table && !best) { /* the table called so, then its base .. */
+        const char *base = NULL;
+        for (int i = 0; i < n_k; i++)
+            if (!strcmp(k[i]->name, table))
+                base = k[i]->base;
         for (int i = 0; i < n; i++)
-            if ((l[i]->kinds & kind) && !strcmp(l[i]->table, k[at]->name))
+            if ((l[i]->kinds & kind) && !strcmp(l[i]->table, table))
                 best = l[i];
+        table = base;
+    }
     return best;
 }
 

@@ -28,8 +28,8 @@ struct peak_loop {
 };
 /* The loops that this CPU can run, weakest ISA first; returns how many were written. */
 int peaks_loops(const struct peak_loop **out, int cap);
-/* The roof of that kind for kernels of `table`: its own loop, or the strongest one of the ISAs
- * below it. NULL: this CPU has none. */
+/* The roof of that kind for kernels of `table`: its own loop, or the one of its base, and so on. NULL:
+ * this CPU has none. */
 const struct peak_loop *peaks_roof(const char *table, enum peak_kind kind);
 
 struct peak_rate { /* a second; of all threads together */
