@@ -21,6 +21,7 @@ AI vi i_sra16(vi a, int n) { return _mm256_srai_epi16(a, n); }
 AI vi i_sll16(vi a, int n) { return _mm256_slli_epi16(a, n); }
 AI vi i_sll32(vi a, int n) { return _mm256_slli_epi32(a, n); }
 AI vi i_sra32(vi a, int n) { return _mm256_srai_epi32(a, n); }
+AI vi i_flip8(vi a) { return _mm256_xor_si256(a, _mm256_set1_epi8((char)0x80)); }
 AI vi i_abs8(vi a) { return _mm256_abs_epi8(a); }
 AI vi i_sign8(vi x, vi w) { return _mm256_sign_epi8(x, w); } /* x with w's sign */
 AI vf i_f32(vi a) { return _mm256_cvtepi32_ps(a); }

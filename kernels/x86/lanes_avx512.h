@@ -21,6 +21,7 @@ AI vi i_sra16(vi a, int n) { return _mm512_srai_epi16(a, n); }
 AI vi i_sll16(vi a, int n) { return _mm512_slli_epi16(a, n); }
 AI vi i_sll32(vi a, int n) { return _mm512_slli_epi32(a, n); }
 AI vi i_sra32(vi a, int n) { return _mm512_srai_epi32(a, n); }
+AI vi i_flip8(vi a) { return _mm512_xor_si512(a, _mm512_set1_epi8((char)0x80)); }
 AI vi i_abs8(vi a) { return _mm512_abs_epi8(a); }
 AI vf i_f32(vi a) { return _mm512_cvtepi32_ps(a); }
 AI vi f_bits(vf a) { return _mm512_castps_si512(a); }

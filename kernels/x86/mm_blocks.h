@@ -37,9 +37,23 @@ AI vf halves_f(const uint8_t *p, int r)
     return v_ld_f16(p + 2 * r * W);
 }
 
+AI vf scale(const int type, const uint8_t *b, int r) /* every block begins with it */
+{
+    return type == TYPE_MXFP4 ? v_e8m0(b, r) : halves_f(b, r);
+}
+
+/* Bytes with a sign, without dot32: |w| times the activation with w's sign. */
+AI bool by_sign(int type)
+{
+    return !VNNI && (type == TYPE_Q8_0 || type == TYPE_IQ4_NL);
+}
+
 AI vi codes(const int type, const bool panel, const void *b, int r, int g)
 {
-    return panel ? i_ld(((const struct pan *)b)->q[g] + 4 * W * r) : i_step(type, b, r, g);
+    if (panel)
+        return i_ld(((const struct pan *)b)->q[g] + 4 * W * r);
+    const vi v = i_step(type, b, r, g);
+    return by_sign(type) ? i_flip8(v) : v;
 }
 
 AI bool has_min(int type)
@@ -49,7 +63,7 @@ AI bool has_min(int type)
 
 AI bool from_zero(int type)
 {
-    return VNNI ? has_min(type) : type != TYPE_Q5_0 && type != TYPE_Q5_1;
+    return VNNI ? has_min(type) : type != TYPE_Q5_0 && type != TYPE_Q5_1 && type != TYPE_MXFP4;
 }
 
 /* What a sum begins with. AVX2's columns hold int16 pairs where the zero point is 16; -8 asum in
@@ -73,7 +87,7 @@ AI vi signed_dot(vi w, vi x)
 AI void sums(const int type, const bool panel, const int C, const void *b, const int32_t *a,
              vi s[R][C_MAX])
 {
-    const bool zero = from_zero(type), by_sign = !VNNI && type == TYPE_Q8_0;
+    const bool zero = from_zero(type);
 
 #pragma GCC unroll 6
     for (int c = 0; c < C; c++)
@@ -86,8 +100,7 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
         vi w[R];
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
-            w[r] = by_sign ? i_ld(((const struct pk_q8_0 *)b)->q[g] + 4 * W * r)
-                           : codes(type, panel, b, r, g);
+            w[r] = codes(type, panel, b, r, g);
 #pragma GCC unroll 6
         for (int c = 0; c < C; c++) {
             const vi x = field(a, A32_CODES + g, C, c);
@@ -97,14 +110,14 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
                     s[r][c] = dot32(s[r][c], w[r], x);
                     continue;
                 }
-                const vi p = by_sign ? signed_dot(w[r], x) : i_maddubs(w[r], x);
-                s[r][c] = i_pin(i == 0 && zero ? p
-                                : by_sign      ? i_add32(s[r][c], p)
-                                               : i_add16(s[r][c], p));
+                const vi p = by_sign(type) ? signed_dot(w[r], x) : i_maddubs(w[r], x);
+                s[r][c] = i_pin(i == 0 && zero  ? p
+                                : by_sign(type) ? i_add32(s[r][c], p)
+                                                : i_add16(s[r][c], p));
             }
         }
     }
-    if (VNNI || type == TYPE_Q8_0)
+    if (VNNI || by_sign(type))
         return;
 #pragma GCC unroll 6
     for (int c = 0; c < C; c++)
@@ -116,55 +129,9 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
         }
 }
 
-/* Q8_0 in tiles without dot32: codes of both sides as int16, two multiplies for 32 products of a
- * row where signs would take three. A dword's bytes 0 and 2 are one pair, 1 and 3 the other. */
-AI vi even16(vi v)
-{
-    return i_sra16(i_sll16(v, 8), 8);
-}
-
-static void widen_q8(int32_t *o, const int32_t *a, int width, int nb)
-{
-    for (int i = 0; i < nb; i++, a += A32_FIELDS * width, o += WIDE_FIELDS * width) {
-        for (int j = 0; j < 8 * width; j += W) { /* width is even: 16 dwords divide it */
-            const vi v = i_ld(a + j);
-            i_st(o + j, even16(v));
-            i_st(o + 8 * width + j, i_sra16(v, 8));
-        }
-        for (int c = 0; c < width; c++)
-            o[16 * width + c] = a[A32_D * width + c];
-    }
-}
-
-AI void sums_wide(const int C, const struct wide_pan *b, const int32_t *a, vi s[R][C_MAX])
-{
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; j++) {
-        vi w[R];
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++)
-            w[r] = i_ld(b->q[j & 7][j >> 3] + r * W);
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-            const vi x = i_set(a[j * C + c]);
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++) {
-                const vi p = i_madd(w[r], x);
-                s[r][c] = i_pin(j == 0 ? p : i_add32(s[r][c], p));
-            }
-        }
-    }
-}
-
-AI bool is_wide(int type)
-{
-    return !VNNI && type == TYPE_Q8_0;
-}
-
 AI void tile(const int type, const int C, const struct panel *p, int nb, const int32_t *a,
              float (*acc)[16])
 {
-    const int fields = is_wide(type) ? WIDE_FIELDS : A32_FIELDS;
     vf f[R][C_MAX];
 
 #pragma GCC unroll 6
@@ -172,20 +139,17 @@ AI void tile(const int type, const int C, const struct panel *p, int nb, const i
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
             f[r][c] = v_ld(acc[c] + r * W);
-    for (int i = 0; i < nb; i++, a += fields * C) {
+    for (int i = 0; i < nb; i++, a += A32_FIELDS * C) {
         const struct pan *b = &p->b[i];
         vi s[R][C_MAX];
         vf d[R];
-        if (is_wide(type))
-            sums_wide(C, &p->w[i], a, s);
-        else
-            sums(type, true, C, b, a, s);
+        sums(type, true, C, b, a, s);
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
-            d[r] = is_wide(type) ? floats(p->w[i].d, r) : floats(b->s0, r);
+            d[r] = floats(b->s0, r);
 #pragma GCC unroll 6
         for (int c = 0; c < C; c++) {
-            const vf da = field_f(a, is_wide(type) ? 16 : A32_D, C, c);
+            const vf da = field_f(a, A32_D, C, c);
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
                 vf v = KEEP ? f[r][c] : v_ld(acc[c] + r * W);
@@ -223,7 +187,7 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
             const vf da = field_f(a, A32_D, C, c);
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
-                f[r][c] = v_fma(v_mul(halves_f(b, r), da), i_f32(s[r][c]), f[r][c]);
+                f[r][c] = v_fma(v_mul(scale(type, b, r), da), i_f32(s[r][c]), f[r][c]);
                 if (has_min(type))
                     f[r][c] = v_fma(halves_f(b + 32, r), field_f(a, A32_DSUM, C, c), f[r][c]);
             }
@@ -240,20 +204,12 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
 {
     for (int i = 0; i < nb; i++, b += unit) {
         struct pan *o = &p->b[i];
-        struct wide_pan *wide = &p->w[i];
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++) {
 #pragma GCC unroll 8
-            for (int g = 0; g < 8; g++) {
-                if (!is_wide(type)) {
-                    i_st(o->q[g] + 4 * W * r, i_step(type, b, r, g));
-                    continue;
-                }
-                const vi v = i_ld(((const struct pk_q8_0 *)(const void *)b)->q[g] + 4 * W * r);
-                i_st(wide->q[g][0] + r * W, even16(v));
-                i_st(wide->q[g][1] + r * W, i_sra16(v, 8));
-            }
-            v_st((is_wide(type) ? wide->d : (float *)(void *)o->s0) + r * W, halves_f(b, r));
+            for (int g = 0; g < 8; g++)
+                i_st(o->q[g] + 4 * W * r, codes(type, false, b, r, g));
+            v_st((float *)(void *)o->s0 + r * W, scale(type, b, r));
             if (has_min(type))
                 v_st((float *)(void *)o->s1 + r * W, halves_f(b + 32, r));
         }
@@ -288,7 +244,7 @@ AI void unpack(const int type, const size_t unit, struct panel *p, const uint8_t
     static const struct mm_type mm_##T = {                                                         \
         1,                                                                                         \
         sizeof(struct U),                                                                          \
-        VNNI || TYPE_##T != TYPE_Q8_0 ? NULL : widen_q8,                                           \
+        NULL,                                                                                      \
         unpack_##T,                                                                                \
         {NULL, tile_##T##_2, tile_##T##_4, tile_##T##_6},                                          \
         {NULL, gemv_##T##_1, gemv_##T##_2, gemv_##T##_3, gemv_##T##_4, NULL, gemv_##T##_6},        \

@@ -28,9 +28,19 @@ AI vf field_f(const int32_t *a, int f, int C, int c)
     return v_bcast((const float *)(const void *)(a + f * C + c));
 }
 
+/* Bytes with a sign, without dot32: |w| times the activation with w's sign, widened at each step.
+ */
+AI bool by_sign(int type)
+{
+    return !VNNI && type == TYPE_IQ4_XS;
+}
+
 AI vi codes(const int type, const bool panel, const void *b, int r, int g)
 {
-    return panel ? i_ld(((const struct pan *)b)->q[g] + 4 * W * r) : i_step(type, b, r, g);
+    if (panel)
+        return i_ld(((const struct pan *)b)->q[g] + 4 * W * r);
+    const vi v = i_step(type, b, r, g);
+    return by_sign(type) ? i_flip8(v) : v;
 }
 
 AI bool has_min(int type)
@@ -45,13 +55,13 @@ AI int min_halves(int type)
 
 AI bool one_scale(int type) /* for the whole block; else one for each half */
 {
-    return type == TYPE_Q4_K || type == TYPE_Q5_K;
+    return type == TYPE_Q4_K || type == TYPE_Q5_K || type == TYPE_IQ4_XS;
 }
 
 /* Chains of sums in a block: as many as it has scales, or as int16 would overflow. */
 AI int chains(int type)
 {
-    return type == TYPE_Q4_K || (VNNI && one_scale(type)) ? 1 : 2;
+    return one_scale(type) && (VNNI || type != TYPE_Q5_K) ? 1 : 2;
 }
 
 /* Sub-scales of W rows as bytes. Every block begins with them: [2][16] bytes by half, or [16] of
@@ -114,10 +124,14 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
             if (i == 8 / chains(type))
                 break;
             const int g = chains(type) == 1 ? (i >> 1) + 4 * (i & 1) : 4 * half + i;
-            vi w[R];
+            vi w[R], sc[R];
 #pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
+            for (int r = 0; r < R; r++) {
                 w[r] = codes(type, panel, b, r, g);
+                if (by_sign(type))
+                    sc[r] =
+                        panel ? i_ld(((const struct pan *)b)->s0 + W * r) : scales(type, b, 0, r);
+            }
 #pragma GCC unroll 6
             for (int c = 0; c < C; c++) {
                 const vi x = field(a, A32_CODES + g, C, c);
@@ -125,6 +139,11 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
                 for (int r = 0; r < R; r++) {
                     if (VNNI) {
                         v[r][c] = dot32(v[r][c], w[r], x);
+                        continue;
+                    }
+                    if (by_sign(type)) {
+                        const vi p = i_maddubs(i_abs8(w[r]), i_sign8(x, w[r]));
+                        v[r][c] = i_pin(i_add32(v[r][c], i_madd(p, sc[r])));
                         continue;
                     }
                     const vi p = i_maddubs(w[r], x);
@@ -144,7 +163,7 @@ AI void sums(const int type, const bool panel, const int C, const void *b, const
                     f[r][c] = half ? v_fma(x, s, f[r][c]) : v_mul(x, s);
                     continue;
                 }
-                const vi x = i_madd(v[r][c], sc);
+                const vi x = by_sign(type) ? v[r][c] : i_madd(v[r][c], sc);
                 n[r][c] = half ? i_add32(n[r][c], x) : x;
                 if (half + 1 == chains(type))
                     f[r][c] = i_f32(n[r][c]);
@@ -282,7 +301,7 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
             for (int r = 0; r < R; r++) {
 #pragma GCC unroll 8
                 for (int g = 0; g < 8; g++)
-                    i_st(o->q[g] + 4 * W * r, i_step(type, b, r, g));
+                    i_st(o->q[g] + 4 * W * r, codes(type, false, b, r, g));
                 i_st(o->s0 + W * r, scales(type, b, 0, r));
                 if (!one_scale(type))
                     i_st(o->s1 + W * r, scales(type, b, 1, r));
@@ -306,12 +325,12 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
     static void tile_##T##_##C(const struct panel *p, int nb, const int32_t *a, float (*acc)[16],  \
                                float (*s)[16])                                                     \
     {                                                                                              \
-        tile(TYPE_Q##T, C, p, nb, a, acc, s);                                                      \
+        tile(TYPE_##T, C, p, nb, a, acc, s);                                                       \
     }
 #define GEMV(T, P, C)                                                                              \
     static void gemv_##T##_##C(const uint8_t *b, int nu, const int32_t *a, float (*acc)[16])       \
     {                                                                                              \
-        gemv(TYPE_Q##T, C, HEADER(P), BLOCK(P), b, nu, a, acc);                                    \
+        gemv(TYPE_##T, C, HEADER(P), BLOCK(P), b, nu, a, acc);                                     \
     }
 #define KERNELS(T, P)                                                                              \
     TILE(T, 2)                                                                                     \
@@ -324,7 +343,7 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
     GEMV(T, P, 6)                                                                                  \
     static void unpack_##T(struct panel *p, const uint8_t *b, int nu)                              \
     {                                                                                              \
-        unpack(TYPE_Q##T, HEADER(P), BLOCK(P), p, b, nu);                                          \
+        unpack(TYPE_##T, HEADER(P), BLOCK(P), p, b, nu);                                           \
     }                                                                                              \
     static const struct mm_type mm_##T = {                                                         \
         8,                                                                                         \
@@ -340,19 +359,19 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
         x86_mm(&mm_##T, C_MAX, w, a, y, ldy, add, g0, g1, scratch);                                \
     }
 
-KERNELS(2_K, q2_K)
-KERNELS(3_K, q3_K)
-KERNELS(4_K, q4_K)
-KERNELS(5_K, q5_K)
-KERNELS(6_K, q6_K)
+KERNELS(Q2_K, q2_K)
+KERNELS(Q3_K, q3_K)
+KERNELS(Q4_K, q4_K)
+KERNELS(Q5_K, q5_K)
+KERNELS(Q6_K, q6_K)
 
 static void set_supers(struct kernels *k)
 {
-    k->mul_mat[TYPE_Q2_K] = mul_mat_2_K;
-    k->mul_mat[TYPE_Q3_K] = mul_mat_3_K;
-    k->mul_mat[TYPE_Q4_K] = mul_mat_4_K;
-    k->mul_mat[TYPE_Q5_K] = mul_mat_5_K;
-    k->mul_mat[TYPE_Q6_K] = mul_mat_6_K;
+    k->mul_mat[TYPE_Q2_K] = mul_mat_Q2_K;
+    k->mul_mat[TYPE_Q3_K] = mul_mat_Q3_K;
+    k->mul_mat[TYPE_Q4_K] = mul_mat_Q4_K;
+    k->mul_mat[TYPE_Q5_K] = mul_mat_Q5_K;
+    k->mul_mat[TYPE_Q6_K] = mul_mat_Q6_K;
 }
 
 #endif
