@@ -54,6 +54,10 @@ struct eng_info { /* from the GGUF header; cached by digest; read-only, valid un
 
 /* ---- the server's level ----------------------------------------------------------------- */
 
+/* Types of the key-value cache; the names are "f16", "f32", "q8_0". */
+enum eng_kv { ENG_KV_F16, ENG_KV_F32, ENG_KV_Q8_0 };
+int eng_kv_of(const char *name, enum eng_kv *kv); /* -1: there is no such type */
+
 struct eng;
 
 /* Drafts from the text so far, checked several tokens a step. The output is the same bit for bit,
@@ -74,7 +78,7 @@ struct eng_config {
     int max_loaded;          /* models; 0 = 3 */
     int max_queue;           /* waiting requests a model; 0 = 512 */
     int64_t keep_alive_ns;   /* default of the server; negative = for ever */
-    bool kv_f32;             /* KV cache in f32 instead of f16 */
+    enum eng_kv kv;          /* type of the KV cache */
     enum eng_speculate speculate;
     const char *pack_cache;  /* CHASKI_PACK_CACHE: folder that keeps packed weights, or NULL;
                               * borrowed like isa, outlives the engine */
@@ -172,7 +176,7 @@ struct model_config {
     const char *isa;   /* or NULL */
     int n_threads;     /* 0 = automatic */
     int n_batch;       /* rows a step at most; 0 = 512 */
-    bool kv_f32;
+    enum eng_kv kv;
     const char *pack_cache; /* folder that keeps packed weights; NULL or "" = none */
     void (*progress)(void *arg, double part); /* 0..1; may be NULL */
     void *progress_arg;

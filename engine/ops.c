@@ -212,6 +212,24 @@ static size_t head_offset(const struct model *m, int il, int kvh)
            (m->pool.head_bytes_k + m->pool.head_bytes_v);
 }
 
+/* Rows prepared by one thread one after the other: those of a page, where the keys of a page are
+ * stored relative to its first. */
+static int chunk_rows(const struct fwd *f, const struct run *run, int i)
+{
+    const int left = run->n - i;
+    const int page = f->m->kv == KV_Q8_0 ? KV_PAGE - (int)((run->pos0 + i) % KV_PAGE) : 1;
+    return page < left ? page : left;
+}
+
+static int64_t n_chunks(const struct fwd *f)
+{
+    int64_t n = 0;
+    for (int r = 0; r < f->s->n_runs; r++)
+        for (int i = 0; i < f->s->runs[r].n; i += chunk_rows(f, &f->s->runs[r], i))
+            n++;
+    return n;
+}
+
 /* One (row, kv head): norm and turn the key and its queries, store key and value. */
 static void prepare_head(struct fwd *f, const struct qkv *t, int il, const struct run *run, int i,
                          int kvh)
@@ -422,15 +440,18 @@ struct in op_attention(struct fwd *f, struct qkv *t, int il, int32_t window)
 {
     mark(f, "rope_store");
     const struct hparams *hp = f->hp;
-    /* Rows of keys, split evenly: each thread a stretch of (row, kv head). */
-    const int64_t items = (int64_t)f->n * hp->n_head_kv;
-    int64_t at = items * f->ith / f->n_th;
-    const int64_t end = items * (f->ith + 1) / f->n_th;
+    /* Rows of keys, split evenly: each thread a stretch of (chunk of rows, kv head). */
+    const int64_t items = n_chunks(f) * hp->n_head_kv;
+    const int64_t from = items * f->ith / f->n_th, end = items * (f->ith + 1) / f->n_th;
+    int64_t at = 0; /* the item of a chunk's first head */
     for (int r = 0; r < f->s->n_runs && at < end; r++) {
         const struct run *run = &f->s->runs[r];
-        for (; at < end && at / hp->n_head_kv < run->row0 + run->n; at++)
-            prepare_head(f, t, il, run, (int)(at / hp->n_head_kv) - run->row0,
-                         (int)(at % hp->n_head_kv));
+        for (int i = 0, n; i < run->n; i += n, at += hp->n_head_kv) {
+            n = chunk_rows(f, run, i);
+            for (int h = 0; h < hp->n_head_kv; h++)
+                for (int k = 0; k < n && at + h >= from && at + h < end; k++)
+                    prepare_head(f, t, il, run, i + k, h);
+        }
     }
     const int width = hp->n_head * hp->d_v;
     float *out = take_shared(f, (size_t)f->n * (size_t)width * sizeof(float));

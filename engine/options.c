@@ -59,6 +59,18 @@ static const struct option_row rows[] = {
     {"penalize_newline", IGNORED, 0, 0, 0},
 };
 
+int eng_kv_of(const char *name, enum eng_kv *kv)
+{
+    static const char *const names[] = {
+        [ENG_KV_F16] = "f16", [ENG_KV_F32] = "f32", [ENG_KV_Q8_0] = "q8_0"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(names[i], name)) {
+            *kv = (enum eng_kv)i;
+            return 0;
+        }
+    return -1;
+}
+
 void eng_options_init(struct eng_options *o)
 {
     *o = (struct eng_options){.num_keep = 4,

@@ -66,10 +66,20 @@ struct acts {
 /* ---- KV pages ------------------------------------------------------------------------------ */
 
 enum { KV_PAGE = 64 }; /* positions a page; a block of the online softmax */
-enum kv_type { KV_F16, KV_F32 };
+enum kv_type { KV_F16, KV_F32, KV_Q8_0, KV_TYPES };
 
 /* One page of one (layer, kv head): K transposed, [d_k][64], then V [64][d_v]; elements f16 (finite:
- * conversion saturates at 65504) or f32. Pages of a sequence are addressed by a table. */
+ * conversion saturates at 65504) or f32. Q8_0 (kernels/ref/kv_q8.h): int8 codes with a scale for
+ * each position and 32 dimensions; keys less the key in slot 0. Pages of a sequence are addressed by a table. */
+
+/* Bytes of the K or the V of a page, d values a position; a multiple of 64. */
+static inline size_t kv_bytes(enum kv_type t, int d, bool key)
+{
+    const size_t n = (size_t)d, blocks = (n + 31) / 32;
+    if (t == KV_Q8_0)
+        return ((n + 3) / 4 * 4 + blocks * 2) * KV_PAGE + (key ? blocks * 64 : 0);
+    return n * KV_PAGE * (t == KV_F16 ? 2 : 4);
+}
 
 struct attend { /* queries of one kv head against pages; all queries of one sequence */
     enum kv_type kv;
@@ -83,7 +93,8 @@ struct attend { /* queries of one kv head against pages; all queries of one sequ
     const uint8_t *const *pages; /* page table of the sequence: page p holds positions 64p.. */
     size_t k_off, v_off;     /* bytes from a page's start to this layer's and head's K and V */
 };
-enum { ATTEND_SPAN = 1024, ATTEND_MAX_Q = 64 }; /* positions a span; queries a call at most */
+/* Positions a span; queries a call and, with Q8_0, values of a key at most. */
+enum { ATTEND_SPAN = 1024, ATTEND_MAX_Q = 64, ATTEND_MAX_D = 1024 };
 /* State of one query after one span: m, l, then d_v unnormalised sums. */
 static inline size_t attend_state_floats(int d_v)
 {
@@ -122,7 +133,7 @@ struct kernels { /* one table an ISA; read-only */
     void (*softcap)(float *y, float cap, int n);        /* y = cap * tanh(y / cap) */
 
     /* Append one position of one kv head: k[d_k], v[d_v] at slot (position mod 64) of the page's
-     * K and V blocks. */
+     * K and V blocks. With Q8_0 slot 0 goes first: the other keys are stored relative to it. */
     void (*kv_store)(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
                      int d_k, const float *v, int d_v);
     /* Span s (positions 1024 s ..) for all queries of the tile: state + i * attend_state_floats.

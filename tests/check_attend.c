@@ -15,9 +15,8 @@ struct cache { /* one kv head's pages, filled by ref up to position n - 1, garba
 
 static void cache_new(struct cache *c, enum kv_type kv, int d_k, int d_v, int n)
 {
-    size_t elem = kv == KV_F16 ? 2 : 4;
-    c->k_bytes = (size_t)d_k * KV_PAGE * elem;
-    c->v_bytes = (size_t)d_v * KV_PAGE * elem;
+    c->k_bytes = kv_bytes(kv, d_k, true);
+    c->v_bytes = kv_bytes(kv, d_v, false);
     c->k_off = 0;
     c->v_off = c->k_bytes;
     float *k = malloc((size_t)d_k * sizeof *k), *v = malloc((size_t)d_v * sizeof *v);
@@ -118,9 +117,9 @@ static void stores(void)
 {
     static const int dims[] = {1, 7, 16, 20, 64, 80, 128};
     for (int i = 0; i < 7; i++) {
-        for (int kv = KV_F16; kv <= KV_F32; kv++) {
+        for (int kv = KV_F16; kv < KV_TYPES; kv++) {
             int d = dims[i];
-            size_t n = (size_t)d * KV_PAGE * (kv == KV_F16 ? 2 : 4);
+            size_t n = kv_bytes((enum kv_type)kv, d, true);
             struct guard x = guard_new((size_t)d * sizeof(float)), want = guard_new(2 * n),
                          got = guard_new(2 * n);
             for (int slot = 0; slot < KV_PAGE; slot += 9) {
@@ -159,18 +158,22 @@ void check_attend(void)
         return;
     stores();
     for (int i = 0; i < 10; i++)
-        for (int kv = KV_F16; kv <= KV_F32; kv++)
+        for (int kv = KV_F16; kv < KV_TYPES; kv++)
             attend((enum kv_type)kv, dims[i], dims[i], 1 + (int)(rnd() % 8), 4, (int)(rnd() % 200),
                    0, 0);
-    for (int i = 0; i < 14; i++)
+    for (int i = 0; i < 28; i++)
         for (int group = 1; group <= 7; group += 3)
-            attend(KV_F16, 64, 64, counts[i], group, (int)(rnd() % 300), i % 3 ? 0 : 50,
+            attend(i < 14 ? KV_F16 : KV_Q8_0, 64, 64, counts[i % 14], group, (int)(rnd() % 300), i % 3 ? 0 : 50,
                    i % 4 ? 0.0f : 20.0f);
-    for (int pos = 60; pos < 70; pos++)
-        attend(KV_F16, 64, 64, 3, 3, pos, pos & 1 ? 0 : 17, 0);
-    for (int i = 0; i < 4; i++) { /* more than one span; windows across the border */
-        attend(KV_F16, 64, 64, 4, 2, 1000 + 40 * i, i & 1 ? 64 : 0, 0);
-        attend(KV_F16, 64, 32, 2, 2, 2100, i & 1 ? 1060 : 0, i == 2 ? 50.0f : 0);
+    for (int k = 0; k < 2; k++) {
+        const enum kv_type kv = k ? KV_Q8_0 : KV_F16;
+        for (int pos = 60; pos < 70; pos++)
+            attend(kv, 64, 64, 3, 3, pos, pos & 1 ? 0 : 17, 0);
+        for (int i = 0; i < 4; i++) { /* more than one span; windows across the border */
+            attend(kv, 64, 64, 4, 2, 1000 + 40 * i, i & 1 ? 64 : 0, 0);
+            attend(kv, 64, 32, 2, 2, 2100, i & 1 ? 1060 : 0, i == 2 ? 50.0f : 0);
+        }
+        attend(kv, 128, 64, 7, 7, 130, 1, 0);
     }
-    attend(KV_F16, 128, 64, 7, 7, 130, 1, 0);
+    attend(KV_Q8_0, 1024, 1024, 3, 3, 70, 0, 0);
 }

@@ -211,7 +211,7 @@ static int at_init(struct bench_data *d, uint32_t kv, struct err *e)
     if (d->n > ATTEND_MAX_Q)
         return err_set(e, ERR_INPUT, "N is the number of queries, at most %d", ATTEND_MAX_Q);
     const int n_pages = (d->m + KV_PAGE - 1) / KV_PAGE, n_spans = (d->m - 1) / ATTEND_SPAN + 1;
-    const size_t half = (size_t)d->k * KV_PAGE * (kv == KV_F16 ? 2 : 4);
+    const size_t half = kv_bytes((enum kv_type)kv, d->k, true);
     const uint8_t **table = arena_alloc(&d->mem, (size_t)n_pages * sizeof *table, 64);
     const float **q = arena_alloc(&d->mem, (size_t)d->n * sizeof *q, 64);
     int32_t *pos = arena_alloc(&d->mem, (size_t)d->n * sizeof *pos, 64);
@@ -251,7 +251,9 @@ static int at_side(struct bench_side *s, uint32_t kv, struct err *e)
 {
     (void)e;
     s->ops = 4.0 * s->d->m * s->d->k * s->d->n;
-    s->bytes = 2.0 * s->d->m * s->d->k * (kv == KV_F16 ? 2 : 4) + 8.0 * s->d->n * s->d->k;
+    const double page = (double)(kv_bytes((enum kv_type)kv, s->d->k, true) +
+                                 kv_bytes((enum kv_type)kv, s->d->k, false));
+    s->bytes = page * s->d->m / KV_PAGE + 8.0 * s->d->n * s->d->k;
     return 0;
 }
 
@@ -298,6 +300,7 @@ static const struct bench_kernel others[] = {
     EL("scale", E_SCALE), EL("softcap", E_SOFTCAP), EL("argmax", E_ARGMAX),
     ROPE("rope:norm", E_ROPE_NORM), ROPE("rope:neox", E_ROPE_NEOX),
     AT("attend_span:f16", KV_F16), AT("attend_span:f32", KV_F32),
+    AT("attend_span:q8_0", KV_Q8_0),
 };
 // clang-format on
 

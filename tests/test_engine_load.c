@@ -83,10 +83,10 @@ static void a_model_without_output_is_tied(void **state)
 
 enum { N = 150, VOCAB = 320 };
 
-static float *logits_of(const char *isa, int threads, int batch, bool f32, int piece)
+static float *logits_of(const char *isa, int threads, int batch, enum eng_kv kv, int piece)
 {
     struct err e = {0};
-    const struct model_config c = {.isa = isa, .n_threads = threads, .n_batch = batch, .kv_f32 = f32};
+    const struct model_config c = {.isa = isa, .n_threads = threads, .n_batch = batch, .kv = kv};
     struct model *m = model_open(path, &c, &e);
     if (!m)
         fail_msg("%s", e.text);
@@ -112,20 +112,22 @@ static void bits_do_not_depend_on_how(void **state)
         {.seed = 1, .type = TYPE_F32}, {.seed = 2, .type = TYPE_Q4_0, .arch = "qwen2"},
         {.seed = 3, .type = TYPE_Q8_0, .arch = "gemma3", .n_layer = 7},
         {.seed = 4, .type = TYPE_Q4_0, .n_expert = 5},
-        {.seed = 5, .type = TYPE_Q8_0, .arch = "qwen3moe", .n_expert = 8}};
+        {.seed = 5, .type = TYPE_Q8_0, .arch = "qwen3moe", .n_expert = 8},
+        {.seed = 6, .type = TYPE_Q4_0}}; /* the last with a cache of Q8_0 */
     const struct kernels *all[16];
     const int n_isa = kernels_all(all, 16);
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct err e = {0};
         assert_int_equal(tiny_model_write(path, &models[i], &e), 0);
-        float *want = logits_of("ref", 1, 512, false, N);
+        const enum eng_kv kv = models[i].seed == 6 ? ENG_KV_Q8_0 : ENG_KV_F16;
+        float *want = logits_of("ref", 1, 512, kv, N);
         for (int k = 0; k < N * VOCAB; k++)
             assert_true(isfinite(want[k]));
         for (int isa = 0; isa < n_isa; isa++)
             for (int how = 0; how < 5; how++) {
                 static const struct { int threads, batch, piece; } hows[5] = {
                     {1, 1, N}, {2, 512, N}, {2, 7, N}, {3, 64, 50}, {2, 512, 3}};
-                float *got = logits_of(all[isa]->name, hows[how].threads, hows[how].batch, false,
+                float *got = logits_of(all[isa]->name, hows[how].threads, hows[how].batch, kv,
                                        hows[how].piece);
                 if (memcmp(got, want, (size_t)N * VOCAB * sizeof *got))
                     fail_msg("model %zu: %s kernels, %d threads, batch %d, pieces of %d differ", i,

@@ -100,7 +100,7 @@ static void mean_sd(const double *v, int n, double *mean, double *sd)
 }
 
 static int print_json(const struct result *r, int n, int reps, const char *path,
-                      const struct model *m, const struct limits *l)
+                      const struct model *m, const struct limits *l, const char *kv)
 {
     json_t *all = json_array();
     for (int i = 0; i < n; i++) {
@@ -110,10 +110,10 @@ static int print_json(const struct result *r, int n, int reps, const char *path,
         for (int k = 0; k < reps; k++)
             json_array_append_new(ts, json_real(r[i].ts[k]));
         json_t *row = json_pack(
-            "{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:f, s:f, s:o}", "model_filename", path, "isa",
+            "{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:o}", "model_filename", path, "isa",
             model_isa(m), "model_size", (json_int_t)model_weight_bytes(m), "n_threads",
             model_n_threads(m), "n_prompt", r[i].n_prompt, "n_gen", r[i].n_gen, "n_depth",
-            r[i].depth, "avg_ts", mean, "stddev_ts", sd, "samples_ts", ts);
+            r[i].depth, "type_kv", kv, "avg_ts", mean, "stddev_ts", sd, "samples_ts", ts);
         if (r[i].limit_ts > 0) {
             char words[400];
             limit_words(l, m, r[i].n_prompt > 0, words, sizeof words);
@@ -166,7 +166,7 @@ static void print_md(const struct result *r, int n, int reps, const char *path,
 
 int cmd_bench(int argc, char **argv)
 {
-    const char *path = NULL, *output = "md", *trace_path = NULL;
+    const char *path = NULL, *output = "md", *trace_path = NULL, *kv = "f16";
     bool want_limits = true;
     long p = 512, n = 128, depth = 0, t = 0, reps = 3;
     const struct arg_flag flags[] = {
@@ -174,6 +174,7 @@ int cmd_bench(int argc, char **argv)
         {"n-prompt", 'p', ARG_INT, &p, "tokens of the prompt, 0 = no such test (default 512)"},
         {"n-gen", 'n', ARG_INT, &n, "tokens to generate, 0 = no such test (default 128)"},
         {"depth", 'd', ARG_INT, &depth, "tokens of context before either test, not timed (default 0)"},
+        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32 or q8_0"},
         {"threads", 't', ARG_INT, &t, "threads (0: as many as this machine gives)"},
         {"repetitions", 'r', ARG_INT, &reps, "how often each is measured (default 3)"},
         {"limits", 0, ARG_BOOL, &want_limits,
@@ -207,9 +208,11 @@ int cmd_bench(int argc, char **argv)
         return fail_with(EXIT_USAGE, "-o wants md or json");
     struct limits limits = {0};
     struct trace *trace = NULL;
-    const struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
-                                     .pack_cache = getenv("CHASKI_PACK_CACHE"),
-                                     .n_threads = (int)t};
+    struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
+                               .pack_cache = getenv("CHASKI_PACK_CACHE"),
+                               .n_threads = (int)t};
+    if (eng_kv_of(kv, &cfg.kv))
+        return fail_with(EXIT_USAGE, "--kv wants f16, f32 or q8_0");
 
     int rc = 1, n_results = 0;
     struct err e = {0};
@@ -250,7 +253,7 @@ int cmd_bench(int argc, char **argv)
     }
     rc = 0;
     if (!strcmp(output, "json"))
-        rc = print_json(results, n_results, (int)reps, path, m, &limits) ? 1 : 0;
+        rc = print_json(results, n_results, (int)reps, path, m, &limits, kv) ? 1 : 0;
     else
         print_md(results, n_results, (int)reps, path, m, &limits);
     if (trace && !rc) {

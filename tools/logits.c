@@ -49,7 +49,7 @@ int cmd_logits(int argc, char **argv)
         {"out", 0, ARG_TEXT, &out, "logits, little-endian float32, a row of n_vocab a position"},
         {"threads", 0, ARG_INT, &threads, "threads (0: as many as this machine gives)"},
         {"batch", 0, ARG_INT, &batch, "rows of a step at most (default 512)"},
-        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default) or f32"},
+        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32 or q8_0"},
         {0},
     };
     static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
@@ -71,13 +71,14 @@ int cmd_logits(int argc, char **argv)
         return fail_with(EXIT_USAGE, "-m FILE, --tokens IDS.i32 and --out LOGITS.f32 are wanted");
     if (threads < 0 || threads > 1024 || batch < 1 || batch > 65536)
         return fail_with(EXIT_USAGE, "--threads wants 0 to 1024, --batch 1 to 65536");
-    if (strcmp(kv, "f16") && strcmp(kv, "f32"))
-        return fail_with(EXIT_USAGE, "--kv wants f16 or f32");
+    enum eng_kv type;
+    if (eng_kv_of(kv, &type))
+        return fail_with(EXIT_USAGE, "--kv wants f16, f32 or q8_0");
     const struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
                                      .pack_cache = getenv("CHASKI_PACK_CACHE"),
                                      .n_threads = (int)threads,
                                      .n_batch = (int)batch,
-                                     .kv_f32 = !strcmp(kv, "f32")};
+                                     .kv = type};
 
     int rc = 1;
     struct err e = {0};

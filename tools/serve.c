@@ -126,8 +126,7 @@ static int set_queue(struct settings *s, const char *v)
 
 static int set_kv_type(struct settings *s, const char *v)
 {
-    s->eng.kv_f32 = strcmp(v, "f32") == 0;
-    return strcmp(v, "f32") == 0 || strcmp(v, "f16") == 0 ? 0 : -1;
+    return eng_kv_of(v, &s->eng.kv);
 }
 
 static int set_no_prune(struct settings *s, const char *v)
@@ -219,7 +218,7 @@ static const struct {
     {"OLLAMA_NUM_PARALLEL", set_parallel, "sequences at once on a model"},
     {"OLLAMA_MAX_LOADED_MODELS", set_loaded, "models loaded at once"},
     {"OLLAMA_MAX_QUEUE", set_queue, "waiting requests"},
-    {"OLLAMA_KV_CACHE_TYPE", set_kv_type, "type of the KV cache (f16 and f32 in this version)"},
+    {"OLLAMA_KV_CACHE_TYPE", set_kv_type, "type of the KV cache: f16 (default), f32 or q8_0"},
     {"OLLAMA_NOPRUNE", set_no_prune, "unused blobs stay"},
     {"OLLAMA_DEBUG", set_debug, "log everything"},
     {"OLLAMA_LOAD_TIMEOUT", NULL, "no effect in this version"},

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { MAX_LAYERS = 512, MAX_HEADS = 1024, MAX_EMBD = 128 * 1024, MAX_VOCAB = 2 << 20,
-       MAX_CTX = 4 << 20, MAX_FF = 1 << 20, MAX_HEAD_VALUES = 1024, MAX_EXPERTS = 1024,
+       MAX_CTX = 4 << 20, MAX_FF = 1 << 20, MAX_HEAD_VALUES = ATTEND_MAX_D, MAX_EXPERTS = 1024,
        MAX_EXPERTS_USED = 128 };
 
 static const struct hp_key common[] = {

@@ -1,12 +1,17 @@
 /* engine/model/kv.c - the pool of KV pages and the page tables of sequences.
  *
- * A page holds 64 positions of all layers: [layer][kv head]( K [d_k][64], V [64][d_v] ). It is a
+ * A page holds 64 positions of all layers: [layer][kv head]( K, V ) as kernels.h says. It is a
  * block of the online softmax, so a sequence's pages need no order in memory. Pages come from the
  * system one by one and are kept for the next sequence; attention never reads a position that
  * has not been written (it is masked by position), so they need no clearing. */
 #include "engine/model/model.h"
 
 #include <stdlib.h>
+
+enum kv_type kv_type_of(enum eng_kv kv)
+{
+    return kv == ENG_KV_F32 ? KV_F32 : kv == ENG_KV_Q8_0 ? KV_Q8_0 : KV_F16;
+}
 
 static uint8_t *page_take(struct kv_pool *p, struct err *e)
 {

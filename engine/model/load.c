@@ -267,9 +267,8 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
     if (!m->w.output.data)
         m->w.output = m->w.tok_embd;
 
-    const size_t width = m->kv == KV_F16 ? 2 : 4;
-    m->pool.head_bytes_k = (size_t)m->hp.d_k * KV_PAGE * width;
-    m->pool.head_bytes_v = (size_t)m->hp.d_v * KV_PAGE * width;
+    m->pool.head_bytes_k = kv_bytes(m->kv, m->hp.d_k, true);
+    m->pool.head_bytes_v = kv_bytes(m->kv, m->hp.d_v, false);
     m->pool.page_bytes = (size_t)m->hp.n_layer * (size_t)m->hp.n_head_kv *
                          (m->pool.head_bytes_k + m->pool.head_bytes_v);
     while (m->n_batch > PRIVATE_ROWS && ops_region_bytes(m, m->n_batch, 1, 0) > REGION_BYTES)

@@ -25,6 +25,7 @@ struct kv_table { /* the pages of one sequence */
     uint8_t **pages;
     size_t n, cap;
 };
+enum kv_type kv_type_of(enum eng_kv kv);
 /* Make room for `n_positions`; -1 with ERR_MEMORY (no memory) or ERR_LIMIT (the pool is at its
  * limit) leaves the table as it was. */
 int kv_grow(struct kv_pool *p, struct kv_table *t, int64_t n_positions, struct err *e);

@@ -31,7 +31,7 @@ struct model *model_open(const char *path, const struct model_config *cfg, struc
     }
     const struct load_config load = {.k = k,
                                      .crew = crew,
-                                     .kv = cfg->kv_f32 ? KV_F32 : KV_F16,
+                                     .kv = kv_type_of(cfg->kv),
                                      .n_batch = cfg->n_batch > 0 ? cfg->n_batch : 512,
                                      .cache_dir = cache,
                                      .cache_key = key,

@@ -267,7 +267,7 @@ static int load(struct slot *s, struct err *e)
     }
     const struct load_config c = {.k = g->k,
                                   .crew = g->crew,
-                                  .kv = g->cfg.kv_f32 ? KV_F32 : KV_F16,
+                                  .kv = kv_type_of(g->cfg.kv),
                                   .n_batch = 512,
                                   .memory_limit = g->cfg.memory_bytes > others
                                                       ? g->cfg.memory_bytes - others : 1,

@@ -147,6 +147,10 @@ INLINE void page(enum kv_type kv, const struct attend *t, const uint8_t *pg, con
 
 static void attend_span(const struct attend *t, int32_t span, float *state)
 {
+    if (t->kv == KV_Q8_0) {
+        ref_attend_span(t, span, state);
+        return;
+    }
     size_t stride = attend_state_floats(t->d_v);
     memset(state, 0, stride * (size_t)t->n_q * sizeof(float));
     for (int i = 0; i < t->n_q; i++)

@@ -13,8 +13,9 @@
 #include "kernels/ref/acts.h"
 #include "kernels/ref/ref.h"
 
-void ref_quantize32(const float *x, int n, struct ref_a32 *o)
+void ref_quantize32_to(const float *x, int n, int drop, struct ref_a32 *o)
 {
+    const uint32_t low = (1u << drop) - 1;
     uint32_t top = 0; /* magnitudes order like their patterns; NaN and inf are on top */
     for (int i = 0; i < n; i++) {
         uint32_t u = ref_bits(x[i]) & 0x7fffffffu;
@@ -26,7 +27,7 @@ void ref_quantize32(const float *x, int n, struct ref_a32 *o)
         return;
     }
     float d = ref_float(top) / 127.0f;
-    d = ref_float((ref_bits(d) + 0xfffu) & ~0xfffu);
+    d = ref_float((ref_bits(d) + low) & ~low);
     float inv = 1.0f / d;
     if (top == 0 || ref_bits(inv) >= 0x7f800000u) {
         o->d = 0.0f;
@@ -39,6 +40,11 @@ void ref_quantize32(const float *x, int n, struct ref_a32 *o)
         v = v > 127.0f ? 127.0f : v < -127.0f ? -127.0f : v;
         o->q[i] = (int8_t)v;
     }
+}
+
+void ref_quantize32(const float *x, int n, struct ref_a32 *o)
+{
+    ref_quantize32_to(x, n, 12, o);
 }
 
 static size_t blocks_of(int k)

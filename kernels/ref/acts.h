@@ -11,5 +11,7 @@ struct ref_a32 {
 
 /* The definition of A32 for one block of n <= 32 values (the rest counts as zeros). */
 void ref_quantize32(const float *x, int n, struct ref_a32 *o);
+/* The same with the scale rounded up to 24 - drop significant bits. */
+void ref_quantize32_to(const float *x, int n, int drop, struct ref_a32 *o);
 
 #endif

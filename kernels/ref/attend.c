@@ -6,8 +6,14 @@
  * Values: lane = dimension, fma over positions ascending. Only the sum of a page's 64 exponentials
  * crosses lanes: 16 partial sums and the fixed tree.
  *
+ * Q8_0 (kv_q8.h has the bytes): the query becomes A32, a block's 32 products are an exact integer
+ * (below 2^19, and scale times scale has at most 20 bits), then one fma a block, as with weights
+ * of Q8_0; the sum starts at the query times the page's centre. Values: (probability * scale) rounds, then an fma with the code.
+ *
  * Slots that a query does not see may hold anything: ref never reads them; vectors may, and mask.
  */
+#include "kernels/ref/acts.h"
+#include "kernels/ref/kv_q8.h"
 #include "kernels/ref/math.h"
 
 #define NEG_INF ref_float(0xff800000u)
@@ -19,9 +25,40 @@ static uint16_t half_of(float x) /* saturates: K or V past 65504 must not turn i
     return f32_to_f16(x);
 }
 
+/* A block of one position: codes four by four, `step` bytes apart; returns where the next go. */
+static uint8_t *store_q8(uint8_t *codes, size_t step, uint16_t *scale, const float *x, int n)
+{
+    struct ref_a32 b;
+    ref_quantize32_to(x, n, 16, &b);
+    *scale = (uint16_t)(ref_bits(b.d) >> 16);
+    for (int j = 0; j < n; j += 4, codes += step)
+        memcpy(codes, b.q + j, 4);
+    return codes;
+}
+
+static void kv_store_q8(uint8_t *k_page, uint8_t *v_page, int slot, const float *k, int d_k,
+                        const float *v, int d_v)
+{
+    uint8_t *at = k_page + q8_k_at(0, slot);
+    uint16_t *scale = q8_scales(k_page, d_k) + slot;
+    for (int i = 0; i < d_k; i += 32, scale += KV_PAGE) {
+        float rest[32];
+        q8_less_centre(k_page, slot, k, d_k, i, rest);
+        at = store_q8(at, 4 * KV_PAGE, scale, rest, d_k - i < 32 ? d_k - i : 32);
+    }
+    at = v_page + (size_t)slot * q8_pad(d_v);
+    scale = q8_scales(v_page, d_v) + slot;
+    for (int i = 0; i < d_v; i += 32, scale += KV_PAGE)
+        at = store_q8(at, 4, scale, v + i, d_v - i < 32 ? d_v - i : 32);
+}
+
 void ref_kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
                   int d_k, const float *v, int d_v)
 {
+    if (t == KV_Q8_0) {
+        kv_store_q8(k_page, v_page, slot, k, d_k, v, d_v);
+        return;
+    }
     for (int d = 0; d < d_k; d++) {
         size_t at = (size_t)d * KV_PAGE + (size_t)slot;
         if (t == KV_F16)
@@ -43,16 +80,66 @@ static float element(enum kv_type t, const uint8_t *p, size_t at)
     return t == KV_F16 ? f16_to_f32(((const uint16_t *)p)[at]) : ((const float *)p)[at];
 }
 
+static float scale_q8(const uint8_t *codes, int d, int block, int slot)
+{
+    return ref_float((uint32_t)q8_scales_of(codes, d)[block * KV_PAGE + slot] << 16);
+}
+
+struct query {
+    const float *x;
+    struct ref_a32 a[ATTEND_MAX_D / 32]; /* for Q8_0 */
+};
+
+/* The query's product with the page's centre: 16 partial sums, as a norm's. */
+static float dot_centre(const struct attend *t, const uint8_t *k, const struct query *q)
+{
+    const uint16_t *c = q8_centre_of(k, t->d_k);
+    float p[16] = {0};
+    for (int d = 0; d < (t->d_k + 15) / 16 * 16; d++)
+        p[d % 16] = fmaf(d < t->d_k ? q->x[d] : 0, ref_float((uint32_t)c[d] << 16), p[d % 16]);
+    return ref_tree16(p);
+}
+
+/* The dot of a query with key j of a page; `dot` comes from dot_centre, or is 0. */
+static float dot_key(const struct attend *t, const uint8_t *k, const struct query *q, int j,
+                     float dot)
+{
+    if (t->kv != KV_Q8_0) {
+        for (int d = 0; d < t->d_k; d++)
+            dot = fmaf(element(t->kv, k, (size_t)d * KV_PAGE + (size_t)j), q->x[d], dot);
+        return dot;
+    }
+    for (int d = 0; d < t->d_k; d += 32) {
+        const struct ref_a32 *b = &q->a[d / 32];
+        int32_t sum = 0;
+        for (int i = 0; i < 32 && d + i < t->d_k; i++)
+            sum += (int8_t)k[q8_k_at(d + i, j)] * b->q[i];
+        dot = fmaf(scale_q8(k, t->d_k, d / 32, j) * b->d, (float)sum, dot);
+    }
+    return dot;
+}
+
+/* o += p times the value of position j. */
+static void add_value(const struct attend *t, const uint8_t *v, int j, float p, float *o)
+{
+    if (t->kv != KV_Q8_0) {
+        for (int i = 0; i < t->d_v; i++)
+            o[i] = fmaf(p, element(t->kv, v, (size_t)j * (size_t)t->d_v + (size_t)i), o[i]);
+        return;
+    }
+    const int8_t *code = (const int8_t *)v + (size_t)j * q8_pad(t->d_v);
+    for (int i = 0; i < t->d_v; i++)
+        o[i] = fmaf(p * scale_q8(v, t->d_v, i / 32, j), (float)code[i], o[i]);
+}
+
 /* Keys first..last (inside the page) of one page for one query; *m, *l, o[d_v] are its state. */
-static void one_page(const struct attend *t, const uint8_t *page, const float *q, int first,
-                     int last, float *m, float *l, float *o)
+static void one_page(const struct attend *t, const uint8_t *page, const struct query *q,
+                     int first, int last, float *m, float *l, float *o)
 {
     float s[KV_PAGE], p[16] = {0}, top = NEG_INF;
+    const float centre = t->kv == KV_Q8_0 ? dot_centre(t, page + t->k_off, q) : 0;
     for (int j = first; j <= last; j++) {
-        float dot = 0;
-        for (int d = 0; d < t->d_k; d++)
-            dot = fmaf(element(t->kv, page + t->k_off, (size_t)d * KV_PAGE + (size_t)j), q[d], dot);
-        s[j] = dot * t->scale;
+        s[j] = dot_key(t, page + t->k_off, q, j, centre) * t->scale;
         if (t->softcap != 0.0f)
             s[j] = t->softcap * ref_tanhf_inline(s[j] / t->softcap);
         top = s[j] > top ? s[j] : top;
@@ -69,17 +156,17 @@ static void one_page(const struct attend *t, const uint8_t *page, const float *q
         p[j % 16] = p[j % 16] + s[j];
     }
     *l = *l + ref_tree16(p);
-    for (int j = first; j <= last; j++) {
-        size_t at = (size_t)j * (size_t)t->d_v;
-        for (int i = 0; i < t->d_v; i++)
-            o[i] = fmaf(s[j], element(t->kv, page + t->v_off, at + (size_t)i), o[i]);
-    }
+    for (int j = first; j <= last; j++)
+        add_value(t, page + t->v_off, j, s[j], o);
 }
 
 void ref_attend_span(const struct attend *t, int32_t span, float *state)
 {
     for (int i = 0; i < t->n_q; i++, state += attend_state_floats(t->d_v)) {
         float m = NEG_INF, l = 0, *o = state + 16;
+        struct query q = {.x = t->q[i]};
+        for (int d = 0; t->kv == KV_Q8_0 && d < t->d_k; d += 32)
+            ref_quantize32(q.x + d, t->d_k - d < 32 ? t->d_k - d : 32, &q.a[d / 32]);
         memset(state, 0, attend_state_floats(t->d_v) * sizeof(float));
         int64_t from = (int64_t)span * ATTEND_SPAN, to = from + ATTEND_SPAN - 1; /* keys seen */
         if (to > t->pos[i])
@@ -88,7 +175,7 @@ void ref_attend_span(const struct attend *t, int32_t span, float *state)
             from = (int64_t)t->pos[i] - t->window + 1;
         for (int64_t p = from / KV_PAGE; from <= to && p <= to / KV_PAGE; p++) {
             int64_t first = from - p * KV_PAGE, last = to - p * KV_PAGE;
-            one_page(t, t->pages[p], t->q[i], first < 0 ? 0 : (int)first,
+            one_page(t, t->pages[p], &q, first < 0 ? 0 : (int)first,
                      last > KV_PAGE - 1 ? KV_PAGE - 1 : (int)last, &m, &l, o);
         }
         state[0] = m;

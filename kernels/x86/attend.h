@@ -5,11 +5,12 @@
  * 64 keys of a page are scored, then masked. A query adds only positions that it sees: the tile
  * walks those that all its queries see together, and what a few see alone before and after (at
  * most some positions: neighbours in the tile are neighbours in the sequence).
- * Include after a vec_....h. */
+ * Include after a vec_....h and a dot8_....h. */
 #ifndef CHASKI_KERNELS_X86_ATTEND_H
 #define CHASKI_KERNELS_X86_ATTEND_H
 
 #include "kernels/kernels.h"
+#include "kernels/x86/quant8.h"
 #include "kernels/x86/softmax.h"
 
 enum { TILE_Q = 6 };
@@ -53,6 +54,12 @@ AI void ask(const enum kv_type t, struct ahead *a)
     a->at += a->step;
 }
 
+struct query8 { /* a query as int8 codes */
+    float d[ATTEND_MAX_D / 32];
+    int32_t start[ATTEND_MAX_D / 32]; /* of a block's sums */
+    uint8_t q[ATTEND_MAX_D * DOT8_BYTES];
+};
+
 struct job { /* one tile of queries on one page */
     const struct attend *t;
     const float *q[TILE_Q];
@@ -60,6 +67,8 @@ struct job { /* one tile of queries on one page */
     int first[TILE_Q], last[TILE_Q];  /* keys of the page that each sees */
     float p[TILE_Q][KV_PAGE];         /* scores, then their exponentials */
     float c[TILE_Q];                  /* what the old sums are scaled with */
+    const struct query8 *q8[TILE_Q];  /* with pages of int8 codes only, as the next */
+    float scaled[2][TILE_Q][KV_PAGE]; /* probabilities times the scales of two blocks */
 };
 
 /* p[i][64] = q[i] . K, K as [d_k][64]. `next`: the next page's K, or NULL. */
@@ -184,6 +193,8 @@ AI void values(const enum kv_type t, const int Q, struct job *j, int i0, const u
     }
 }
 
+#include "kernels/x86/attend_q8.h"
+
 typedef void dots_fn(struct job *j, const uint8_t *k, const uint8_t *next);
 typedef void values_fn(struct job *j, int i0, const uint8_t *val, int a, int b, const float *c,
                        const uint8_t *next);
@@ -191,12 +202,18 @@ typedef void values_fn(struct job *j, int i0, const uint8_t *val, int a, int b, 
 #define ATTEND_Q(T, Q)                                                                          \
     static void dots_##T##_##Q(struct job *j, const uint8_t *k, const uint8_t *next)            \
     {                                                                                           \
-        dots(KV_##T, Q, j, k, next);                                                            \
+        if (KV_##T == KV_Q8_0)                                                                  \
+            dots_q8(Q, j, k, next);                                                             \
+        else                                                                                    \
+            dots(KV_##T, Q, j, k, next);                                                        \
     }                                                                                           \
     static void values_##T##_##Q(struct job *j, int i0, const uint8_t *val, int a, int b,       \
                                  const float *c, const uint8_t *next)                           \
     {                                                                                           \
-        values(KV_##T, Q, j, i0, val, a, b, c, next);                                           \
+        if (KV_##T == KV_Q8_0)                                                                  \
+            values_q8(Q, j, i0, val, a, b, c, next);                                            \
+        else                                                                                    \
+            values(KV_##T, Q, j, i0, val, a, b, c, next);                                       \
     }
 #define ATTEND_T(T)                                                                             \
     ATTEND_Q(T, 1)                                                                              \
@@ -207,16 +224,13 @@ typedef void values_fn(struct job *j, int i0, const uint8_t *val, int a, int b, 
     ATTEND_Q(T, 6)
 ATTEND_T(F16)
 ATTEND_T(F32)
+ATTEND_T(Q8_0)
 
-static dots_fn *const dots_of[2][TILE_Q + 1] = {
-    {NULL, dots_F16_1, dots_F16_2, dots_F16_3, dots_F16_4, dots_F16_5, dots_F16_6},
-    {NULL, dots_F32_1, dots_F32_2, dots_F32_3, dots_F32_4, dots_F32_5, dots_F32_6},
-};
-static values_fn *const values_of[2][TILE_Q + 1] = {
-    {NULL, values_F16_1, values_F16_2, values_F16_3, values_F16_4, values_F16_5, values_F16_6},
-    {NULL, values_F32_1, values_F32_2, values_F32_3, values_F32_4, values_F32_5, values_F32_6},
-};
-_Static_assert(KV_F16 == 0 && KV_F32 == 1, "the order of the tables above");
+#define OF_Q(F, T) {NULL, F##_##T##_1, F##_##T##_2, F##_##T##_3, F##_##T##_4, F##_##T##_5, F##_##T##_6}
+static dots_fn *const dots_of[KV_TYPES][TILE_Q + 1] = {
+    [KV_F16] = OF_Q(dots, F16), [KV_F32] = OF_Q(dots, F32), [KV_Q8_0] = OF_Q(dots, Q8_0)};
+static values_fn *const values_of[KV_TYPES][TILE_Q + 1] = {
+    [KV_F16] = OF_Q(values, F16), [KV_F32] = OF_Q(values, F32), [KV_Q8_0] = OF_Q(values, Q8_0)};
 
 /* n queries of job j, all of which see something of the page; `next`: the next page, or NULL. */
 static void one_page(struct job *j, int n, const uint8_t *page, const uint8_t *next)
@@ -225,10 +239,10 @@ static void one_page(struct job *j, int n, const uint8_t *page, const uint8_t *n
     const struct attend *t = j->t;
     const uint8_t *next_k = next ? next + t->k_off : NULL, *next_v = next ? next + t->v_off : NULL;
     const uint8_t *val = page + t->v_off;
-    values_fn *const *values_q = values_of[t->kv == KV_F32];
+    values_fn *const *values_q = values_of[t->kv];
     int a = 0, b = KV_PAGE - 1; /* what all see */
 
-    dots_of[t->kv == KV_F32][n](j, page + t->k_off, next_k);
+    dots_of[t->kv][n](j, page + t->k_off, next_k);
     softmax(t, n, j->p, j->first, j->last, j->state, j->c);
     for (int i = 0; i < n; i++) {
         a = j->first[i] > a ? j->first[i] : a;
@@ -268,6 +282,7 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
     const size_t floats = attend_state_floats(t->d_v);
     const int64_t start = (int64_t)span * ATTEND_SPAN;
     struct job j;
+    struct query8 q8[TILE_Q];
 
     j.t = t;
     for (int q0 = 0, n; q0 < t->n_q; q0 += n, state += (size_t)n * floats) {
@@ -285,6 +300,8 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
                 end = to[i] > end ? to[i] : end;
             }
         }
+        for (int i = 0; i < n && t->kv == KV_Q8_0; i++)
+            query8_of(&q8[i], t->q[q0 + i], t->d_k);
         for (page /= KV_PAGE; page * KV_PAGE <= end; page++) {
             int active = 0;
             for (int i = 0; i < n; i++) {
@@ -294,6 +311,7 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
                 if (first > last)
                     continue;
                 j.q[active] = t->q[q0 + i];
+                j.q8[active] = &q8[i];
                 j.state[active] = state + (size_t)i * floats;
                 j.first[active] = (int)first;
                 j.last[active++] = (int)last;

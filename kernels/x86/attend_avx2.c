@@ -1,5 +1,6 @@
 /* kernels/x86/attend_avx2.c - attention with 8 lanes (see attend.h). */
 #include "kernels/x86/vec_avx2.h"
+#include "kernels/x86/dot8_pairs.h"
 #include "kernels/x86/attend.h"
 #include "kernels/x86/tables_x86.h"
 

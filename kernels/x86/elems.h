@@ -4,6 +4,7 @@
 #define CHASKI_KERNELS_X86_ELEMS_H
 
 #include "kernels/kernels.h"
+#include "kernels/x86/quant8.h"
 #include "kernels/x86/vmath.h"
 
 static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
@@ -167,6 +168,10 @@ AI void kv_halves(uint16_t *o, size_t step, const float *x, int n)
 static void kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
                      int d_k, const float *v, int d_v)
 {
+    if (t == KV_Q8_0) {
+        kv_store_q8(k_page, v_page, slot, k, d_k, v, d_v);
+        return;
+    }
     if (t == KV_F16) {
         kv_halves((uint16_t *)(void *)k_page + slot, KV_PAGE, k, d_k);
         kv_halves((uint16_t *)(void *)v_page + (size_t)slot * (size_t)d_v, 1, v, d_v);

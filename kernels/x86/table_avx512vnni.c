@@ -11,4 +11,5 @@ void kernels_init_avx512vnni(struct kernels *k)
     x86_supers_avx512vnni(k);
     x86_books_avx512vnni(k);
     x86_codes_avx512vnni(k);
+    x86_attend_avx512vnni(k);
 }

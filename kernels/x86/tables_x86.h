@@ -25,6 +25,7 @@ void x86_codes_avx512vnni(struct kernels *k);
 void x86_blocks_avx512(struct kernels *k);
 void x86_supers_avx512(struct kernels *k);
 void x86_books_avx512vnni(struct kernels *k);
+void x86_attend_avx512vnni(struct kernels *k);
 void x86_floats_avx512(struct kernels *k);
 void x86_elems_avx512(struct kernels *k);
 void x86_attend_avx512(struct kernels *k);

@@ -85,6 +85,18 @@ AI vf v_ld_bf16(const void *p)
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
 }
+AI vf v_ld_i8(const void *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+}
+AI vi vi_ld(const void *p) { return _mm256_loadu_si256((const vi *)p); }
+AI vi vi_set(int32_t x) { return _mm256_set1_epi32(x); }
+AI vf v_int(vi v) { return _mm256_cvtepi32_ps(v); }
+AI vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+/* Pairs of int16: products added; the bytes of even and odd places, widened. */
+AI vi vi_madd(vi a, vi b) { return _mm256_madd_epi16(a, b); }
+AI vi vi_even(vi v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
+AI vi vi_odd(vi v) { return _mm256_srai_epi16(v, 8); }
 AI void v_st_f16(void *p, vf v)
 {
     _mm_storeu_si128(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
