@@ -10,6 +10,7 @@ void arm_floats_neon(struct kernels *k);
 void arm_rest_neon(struct kernels *k);
 void arm_attend_neon(struct kernels *k);
 void arm_quants_dotprod(struct kernels *k);
+void arm_attend_dotprod(struct kernels *k);
 void arm_acts_i8mm(struct kernels *k);  /* after the tables below: they keep what is there */
 void arm_quants_i8mm(struct kernels *k);
 

@@ -1,4 +1,4 @@
-/* kernels/arm/table_dotprod.c - "dotprod": SDOT for the quantized products; the rest is NEON's. */
+/* kernels/arm/table_dotprod.c - "dotprod": SDOT for the quantized products, those of attention too. */
 #include "kernels/arm/arm.h"
 #include "kernels/tables.h"
 
@@ -6,4 +6,5 @@ void kernels_init_dotprod(struct kernels *k)
 {
     k->name = "dotprod";
     arm_quants_dotprod(k);
+    arm_attend_dotprod(k);
 }
