@@ -23,6 +23,7 @@ struct bench_data {
     int m, n, k;
     struct mat w;
     size_t w_bytes;
+    uint8_t *raw;     /* rows of the file */
     float *x, *y, *v; /* v: norm weights, the second input, (cos, sin) */
     struct attend at;
     struct arena mem;

@@ -86,6 +86,45 @@ static bool mm_own(const struct kernels *a, const struct kernels *b, uint32_t ty
     return a->mul_mat[type] && (!b || a->mul_mat[type] != b->mul_mat[type]);
 }
 
+/* ---- packing: the same on all tables ------------------------------------------------------------ */
+
+static int pack_init(struct bench_data *d, uint32_t type, struct err *e)
+{
+    const struct gguf_type_info *info = gguf_type_info(type);
+    if (d->n != 1)
+        return err_set(e, ERR_INPUT, "N must be 1 for packing");
+    if (mat_init(&d->w, type, d->m, d->k, &d->w_bytes, e))
+        return -1;
+    const size_t blocks = (size_t)d->m * (size_t)d->k / info->block_elems;
+    d->raw = arena_alloc(&d->mem, blocks * info->block_bytes, 64);
+    d->w.data = big_alloc(d->w_bytes);
+    if (!d->raw || !d->w.data)
+        return err_set(e, ERR_MEMORY, "no memory for %d x %d weights", d->m, d->k);
+    fill_blocks(type, d->raw, blocks, W_NORMAL);
+    return 0;
+}
+
+static int pack_side(struct bench_side *s, uint32_t type, struct err *e)
+{
+    const struct gguf_type_info *info = gguf_type_info(type);
+    (void)e;
+    s->ops = (double)s->d->m * s->d->k;
+    s->bytes = s->ops / info->block_elems * info->block_bytes + (double)s->d->w_bytes;
+    return 0;
+}
+
+static void pack_call(struct bench_side *s, uint32_t type)
+{
+    (void)type;
+    mat_pack(&s->d->w, s->d->raw, 0, mat_groups(&s->d->w));
+}
+
+static bool pack_own(const struct kernels *a, const struct kernels *b, uint32_t type)
+{
+    (void)a, (void)type;
+    return !b;
+}
+
 /* ---- rows of values -------------------------------------------------------------------------- */
 
 enum {
@@ -306,7 +345,7 @@ static const struct bench_kernel others[] = {
 
 const struct bench_kernel *bench_kernels(int *n)
 {
-    static struct bench_kernel known[TYPE_COUNT + sizeof others / sizeof *others];
+    static struct bench_kernel known[2 * TYPE_COUNT + sizeof others / sizeof *others];
     static int n_known;
     for (int i = 0; !n_known && i < n_mm_types; i++) {
         struct bench_kernel *b = &known[i];
@@ -325,6 +364,18 @@ const struct bench_kernel *bench_kernels(int *n)
     if (!n_known) {
         memcpy(known + n_mm_types, others, sizeof others);
         n_known = n_mm_types + (int)(sizeof others / sizeof *others);
+        for (int i = 0; i < n_mm_types; i++) {
+            struct bench_kernel *b = &known[n_known++];
+            *b = (struct bench_kernel){.means = "rows x 1 x values a row",
+                                       .peak = "f32",
+                                       .arg = mm_types[i],
+                                       .shapes = {{8192, 1, 2048}},
+                                       .init = pack_init,
+                                       .side = pack_side,
+                                       .call = pack_call,
+                                       .own = pack_own};
+            snprintf(b->name, sizeof b->name, "mat_pack:%s", gguf_type_info(mm_types[i])->name);
+        }
     }
     *n = n_known;
     return known;

@@ -80,7 +80,20 @@ def call_breaches(path, text):
             yield f"{path}:{line}: {m.group().strip(' (')} {why}"
 
 
+def layout_breaches(root):
+    """What decides the packed bytes must be in the name of the layout (kernels/meson.build)."""
+    kernels = root / "kernels"
+    meson = kernels / "meson.build"
+    named = meson.read_text() if meson.exists() else ""
+    for file in sorted([*kernels.glob("layout*.h"), *kernels.glob("ref/pack*.[ch]")]):
+        name = file.relative_to(kernels).as_posix()
+        listed = named.partition("layout_id = ''")[2].partition("configure_file")[0]
+        if f"'{name}'" not in listed:
+            yield f"kernels/{name}: not in the list of layout_id in kernels/meson.build"
+
+
 def breaches(root):
+    yield from layout_breaches(root)
     for file in sorted(root.rglob("*.[chS]")):
         path = file.relative_to(root).as_posix()
         room = path.split("/")[0]

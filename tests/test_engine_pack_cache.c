@@ -22,6 +22,7 @@
 #include "engine/model/packing.h"
 #include "engine/model/sum.h"
 #include "gguf/types.h"
+#include "tests/asking.h"
 #include "tests/tiny_model.h"
 
 enum { N = 12, VOCAB = 320, N_LOGITS = N * VOCAB };
@@ -421,6 +422,54 @@ static void the_budget_holds_for_mapped_weights(void **state)
     gguf_close(g);
 }
 
+static void experts_lie_where_they_are_looked_for(void **state)
+{
+    (void)state;
+    empty_cache();
+    char file[512];
+    snprintf(file, sizeof file, "%s", join(dir, "moe.gguf"));
+    const struct tiny_model t = {.type = TYPE_Q8_0, .seed = 3, .arch = "qwen3moe", .n_expert = 8};
+    struct err e = {0};
+    static float plain[N_LOGITS];
+    assert_int_equal(tiny_model_write(file, &t, &e), 0);
+    assert_false(load_from(file, NULL, plain));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(load_from(file, cache, got), i);
+        assert_memory_equal(plain, got, sizeof plain);
+    }
+    unlink(file);
+}
+
+/* The server's level: the key is the digest of the blob. */
+static void the_engine_keeps_and_maps(void **state)
+{
+    (void)state;
+    void *room = NULL;
+    assert_int_equal(asking_open(&room), 0);
+    empty_cache();
+    const struct eng_options o = options(16, 0);
+    char f[512], text[512] = "";
+    struct stat first, now;
+    for (int i = 0; i < 3; i++) {
+        struct eng *g =
+            engine_with((struct eng_config){.n_threads = 2, .pack_cache = i ? cache : NULL});
+        struct answer *a = ask(g, 0, "one two", &o, (struct eng_request){0});
+        assert_false(a->failed);
+        if (i)
+            assert_string_equal(a->text.p ? a->text.p : "", text);
+        snprintf(text, sizeof text, "%s", a->text.p ? a->text.p : "");
+        answer_free(a);
+        for (int k = 0; i && k < 1000 && (files(f) != 1 || strstr(f, ".tmp")); k++)
+            usleep(20000); /* an engine that ends does not wait for the writer */
+        eng_free(g);
+        assert_int_equal(files(f), i ? 1 : 0);
+        if (i)
+            assert_int_equal(stat(f, i == 1 ? &first : &now), 0);
+    }
+    assert_true(first.st_ino == now.st_ino); /* packed anew, it would have been written anew */
+    asking_close(&room);
+}
+
 /* ---- what stays resident ------------------------------------------------------------------------
  */
 
@@ -538,6 +587,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(deleted_while_in_use),
         cmocka_unit_test(one_process_writes),
         cmocka_unit_test(the_budget_holds_for_mapped_weights),
+        cmocka_unit_test(experts_lie_where_they_are_looked_for),
+        cmocka_unit_test(the_engine_keeps_and_maps),
         cmocka_unit_test(a_load_never_holds_the_model_twice),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
