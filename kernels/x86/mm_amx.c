@@ -1,5 +1,5 @@
-/* kernels/x86/mm_amx.c - Q4_0 to Q8_0 and Q2_K to Q6_K times 16 columns and more, AMX int8 +
- * AVX-512.
+/* kernels/x86/mm_amx.c - Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4 times 16 columns and
+ * more, AMX int8 + AVX-512.
  *
  * Contract: kernels/ref/matmul.c, as in mm_blocks_avx512vnni.c and mm_supers_avx512vnni.c: only the
  * exact integer of a block comes from elsewhere. Fewer columns stay with the base table's kernels.
@@ -92,7 +92,7 @@ static void to_tiles(int32_t *o, const int32_t *a, int width, int nb)
 
 AI bool is_super(int type)
 {
-    return type >= TYPE_Q2_K && type <= TYPE_Q6_K;
+    return (type >= TYPE_Q2_K && type <= TYPE_Q6_K) || type == TYPE_IQ4_XS;
 }
 
 AI int halves(int type)
@@ -112,8 +112,11 @@ AI int zero_point(int type) /* of the codes that step() gives */
     case TYPE_Q4_0:
         return 8;
     case TYPE_Q5_0:
+    case TYPE_MXFP4:
         return 16;
     case TYPE_Q8_0:
+    case TYPE_IQ4_NL:
+    case TYPE_IQ4_XS:
         return 128;
     case TYPE_Q3_K:
         return 4;
@@ -162,7 +165,7 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
             for (int g = 0; g < 8; g++)
                 _mm512_store_si512(o->q[g], _mm512_sub_epi8(step(type, b, g), zero));
             if (!is_super(type)) {
-                _mm512_store_ps(o->s0, scale16(b));
+                _mm512_store_ps(o->s0, type == TYPE_MXFP4 ? scale16_e8m0(b) : scale16(b));
                 if (has_min(type))
                     _mm512_store_ps(o->s1, scale16(b + 32));
                 continue;
@@ -380,11 +383,14 @@ BLOCKS(Q4_1, pk_q4_1)
 BLOCKS(Q5_0, pk_q5_0)
 BLOCKS(Q5_1, pk_q5_1)
 BLOCKS(Q8_0, pk_q8_0)
+BLOCKS(IQ4_NL, pk_iq4_nl)
+BLOCKS(MXFP4, pk_mxfp4)
 SUPERS(Q2_K, pk_q2_K)
 SUPERS(Q3_K, pk_q3_K)
 SUPERS(Q4_K, pk_q4_K)
 SUPERS(Q5_K, pk_q5_K)
 SUPERS(Q6_K, pk_q6_K)
+SUPERS(IQ4_XS, pk_iq4_xs)
 
 void x86_tiles_amx(struct kernels *k)
 {
@@ -394,9 +400,12 @@ void x86_tiles_amx(struct kernels *k)
     k->mul_mat[TYPE_Q5_0] = mul_mat_Q5_0;
     k->mul_mat[TYPE_Q5_1] = mul_mat_Q5_1;
     k->mul_mat[TYPE_Q8_0] = mul_mat_Q8_0;
+    k->mul_mat[TYPE_IQ4_NL] = mul_mat_IQ4_NL;
+    k->mul_mat[TYPE_MXFP4] = mul_mat_MXFP4;
     k->mul_mat[TYPE_Q2_K] = mul_mat_Q2_K;
     k->mul_mat[TYPE_Q3_K] = mul_mat_Q3_K;
     k->mul_mat[TYPE_Q4_K] = mul_mat_Q4_K;
     k->mul_mat[TYPE_Q5_K] = mul_mat_Q5_K;
     k->mul_mat[TYPE_Q6_K] = mul_mat_Q6_K;
+    k->mul_mat[TYPE_IQ4_XS] = mul_mat_IQ4_XS;
 }

@@ -1,12 +1,13 @@
-/* kernels/x86/mm_blocks.h - Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 times A32 columns, for any vector width.
+/* kernels/x86/mm_blocks.h - Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, without dot32 also IQ4_NL and MXFP4,
+ * times A32 columns, for any vector width.
  *
  * Contract: kernels/ref/matmul.c. Per block: an exact integer sum, acc = fma(d_w * d_a, isum,
  * acc), with mins acc = fma(m_w, d_a * asum, acc). The file that includes it has a lanes_....h
  * before and says how products are added (`VNNI`):
  *   false  vpmaddubsw into int16, one widening a block. Sums fit: codes to 15 give 30480; codes to
  *          31 start at -16 * pair sums, so the final value is at most 32512 and wrapping on the way
- *          is harmless. Q8_0: |w| times the activation with w's sign (it is never -128), widened at
- *          each step; in tiles both sides as int16.
+ *          is harmless. Q8_0, IQ4_NL: |w| times the activation with w's sign (it is never -128),
+ *          widened at each step; in zmm that is no more work than int16 codes on both sides.
  *   true   dot32(sum, codes, activations) into int32; the zero point is in the start value.
  * A tile is 16 rows x up to 6 columns; its float sums stay in registers where there are 32. */
 #ifndef CHASKI_KERNELS_X86_MM_BLOCKS_H

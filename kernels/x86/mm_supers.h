@@ -1,4 +1,5 @@
-/* kernels/x86/mm_supers.h - Q2_K, Q3_K, Q4_K, Q5_K, Q6_K times A32 columns, for any vector width.
+/* kernels/x86/mm_supers.h - Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, without dot32 also IQ4_XS, times A32
+ * columns, for any vector width.
  *
  * Contract: kernels/ref/matmul.c. Per block of 32 an exact integer below 2^24 that holds the
  * sub-scales already; s = fma(d_a, isum, s) over the 8 blocks of a super-block, t the same with the
