@@ -148,7 +148,10 @@ struct kernels { /* one table an ISA; read-only */
 
 /* The table called `want`, or the best for this CPU (NULL). Names, weakest first: "ref", "avx2",
  * "avxvnni", "avx512", "avx512vnni", "amx" on x86-64; "ref", "neon", "dotprod", "i8mm" on ARM.
- * ERR_INPUT lists the names when there is no such table or this CPU cannot run it. */
+ * ERR_INPUT lists the names when there is no such table or this CPU cannot run it.
+ * "blas" is the best table with prompts multiplied by OpenBLAS, outside the contract of bits
+ * (kernels/blas/blas.c); ERR_UNSUPPORTED without the library. NULL means it on CPUs that have
+ * nothing better than ref. */
 const struct kernels *kernels_pick(const char *want, struct err *e);
 /* All tables that this CPU can run, weakest first (tests). Returns how many. */
 int kernels_all(const struct kernels **out, int cap);

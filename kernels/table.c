@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include "kernels/blas/blas.h"
 #include "kernels/cpu.h"
 #include "kernels/tables.h"
 
@@ -93,8 +94,14 @@ int kernels_all(const struct kernels **out, int cap)
 const struct kernels *kernels_pick(const char *want, struct err *e)
 {
     pthread_once(&once, fill);
-    if (!want || !*want)
-        return &tables[i_best];
+    const struct kernels *best = &tables[i_best];
+    if (!want || !*want) {
+        /* ref alone: a CPU that we have no kernels for. */
+        const struct kernels *blas = i_best == 0 ? blas_table(best, NULL) : NULL;
+        return blas ? blas : best;
+    }
+    if (!strcmp(want, "blas"))
+        return blas_table(best, e);
     char names[256] = "";
     size_t used = 0;
     for (int i = 0; i < n_tables; i++) {
@@ -104,6 +111,6 @@ const struct kernels *kernels_pick(const char *want, struct err *e)
         if (n > 0 && (size_t)n < sizeof names - used)
             used += (size_t)n;
     }
-    err_set(e, ERR_INPUT, "no kernels called \"%s\" run on this CPU; there are: %s", want, names);
+    err_set(e, ERR_INPUT, "no kernels called \"%s\" run on this CPU; there are: %s, blas", want, names);
     return NULL;
 }

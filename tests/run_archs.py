@@ -66,6 +66,18 @@ def check_model(args, folder, name, tally):
         said = (p.stdout + p.stderr).strip().splitlines()[-1:] or ["the checker says nothing"]
         tally.say(p.returncode == 0, f"{kv} cache: {said[0]}")
 
+    # OpenBLAS: no contract of bits, but the same model. 48 tokens in one batch go through sgemm.
+    out = f"{folder}/{name}.blas"
+    p = logits(args, folder, name, out, "--kv", "f32", "--batch", "64", isa="blas")
+    if p.returncode:
+        tally.say(None if "cannot be opened" in p.stderr else False, f"{name}: blas: {p.stderr.strip()}")
+    else:
+        floats = ["--float-activations"] if name.startswith("quant-") else []
+        p = subprocess.run([sys.executable, checker, name, out, "--kv", "f32", *floats],
+                           capture_output=True, text=True)
+        said = (p.stdout + p.stderr).strip().splitlines()[-1:] or ["the checker says nothing"]
+        tally.say(p.returncode == 0, f"OpenBLAS: {said[0]}")
+
     base, other = read(f"{folder}/{name}.f16"), f"{folder}/{name}.other"
     few = name.startswith("quant-")  # one model a type: the way through the kernels is what differs
     plans = [(t, b) for t in (1, 2) for b in ((1, 64) if few else (1, 7, 64))]
