@@ -18,13 +18,11 @@
 const struct kernels *all[MAX_TABLES];
 int n_all, n_checks, n_failed;
 
-const uint32_t mm_types[] = {TYPE_Q4_0, TYPE_Q4_1, TYPE_Q5_0, TYPE_Q5_1, TYPE_Q8_0,
-                             TYPE_Q2_K, TYPE_Q3_K, TYPE_Q4_K, TYPE_Q5_K, TYPE_Q6_K,
-                             TYPE_F16,  TYPE_BF16, TYPE_F32,
-                             TYPE_IQ2_XXS, TYPE_IQ2_XS, TYPE_IQ2_S, TYPE_IQ3_XXS, TYPE_IQ3_S,
-                             TYPE_IQ1_S, TYPE_IQ1_M,
-                             TYPE_IQ4_NL, TYPE_IQ4_XS, TYPE_MXFP4, TYPE_NVFP4,
-                             TYPE_Q1_0, TYPE_Q2_0, TYPE_TQ1_0, TYPE_TQ2_0};
+const uint32_t mm_types[] = {
+    TYPE_Q4_0,   TYPE_Q4_1,  TYPE_Q5_0,    TYPE_Q5_1,  TYPE_Q8_0,  TYPE_Q2_K,  TYPE_Q3_K,
+    TYPE_Q4_K,   TYPE_Q5_K,  TYPE_Q6_K,    TYPE_F16,   TYPE_BF16,  TYPE_F32,   TYPE_IQ2_XXS,
+    TYPE_IQ2_XS, TYPE_IQ2_S, TYPE_IQ3_XXS, TYPE_IQ3_S, TYPE_IQ1_S, TYPE_IQ1_M, TYPE_IQ4_NL,
+    TYPE_IQ4_XS, TYPE_MXFP4, TYPE_NVFP4,   TYPE_Q1_0,  TYPE_Q2_0,  TYPE_TQ1_0, TYPE_TQ2_0};
 const int n_mm_types = sizeof mm_types / sizeof *mm_types;
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -150,7 +148,8 @@ void fill_blocks(uint32_t type, uint8_t *b, size_t n_blocks, enum w_kind kind)
         if (type == TYPE_TQ2_0)
             at = 64;
         if (type == TYPE_MXFP4) /* an exponent; W_SCALES: the denormals, very large ones */
-            b[0] = (uint8_t)(kind == W_SCALES ? rnd() % 4 + (rnd() & 1 ? 0 : 240) : 118 + rnd() % 8);
+            b[0] =
+                (uint8_t)(kind == W_SCALES ? rnd() % 4 + (rnd() & 1 ? 0 : 240) : 118 + rnd() % 8);
         if (type == TYPE_MXFP4 || type == TYPE_NVFP4) /* every byte is a finite scale of NVFP4 */
             continue;
         memcpy(b + at, &d, 2);
@@ -215,13 +214,18 @@ bool same_bytes(const void *want, const void *got, size_t n, const char *fmt, ..
 static const char help[] =
     "check_kernels: every kernel of every table against ref, by bits; or, with --bench, its speed\n"
     "\n"
-    "  check_kernels [--only TYPE] [--isa NAME]          the tests\n"
+    "  check_kernels [--only NAME] [--isa NAME]          the tests\n"
     "  check_kernels --bench [--only NAME] [--isa NAMES] [--shape MxNxK] [--ms N]\n"
     "                [--counters] [--json]\n"
     "\n"
-    "  --only NAME    tests: a type of weights (Q4_K). Bench: part of a kernel's name (mul_mat:Q4_K)\n"
+    "  --only NAME    tests: a type of weights (mul_mat:Q4_K), or a part of another kernel's name: "
+    "rms_norm,\n"
+    "                 add .. test all that work on rows, attend attention. Bench: part of a "
+    "kernel's\n"
+    "                 name\n"
     "  --isa NAMES    one table, or with commas between: measured in turn, window by window, so\n"
-    "                 that they can be compared on a busy machine; the last column is the speed as\n"
+    "                 that they can be compared on a busy machine; the last column is the speed "
+    "as\n"
     "                 a multiple of the first one's\n"
     "  --shape MxNxK  what the numbers mean stands behind the kernel's name below\n"
     "  --ms N         CPU time for each kernel, shape and table in milliseconds (default 60)\n"
@@ -229,14 +233,17 @@ static const char help[] =
     "  --json         one object instead of a table\n"
     "  --list         kernels and tables\n"
     "\n"
-    "One thread, timed by its own CPU clock in windows of at least 100 us (one call, if it is longer)\n"
-    "after a warm-up. best, p10, median: of the windows, for one call; rates are those of the best.\n"
+    "One thread, timed by its own CPU clock in windows of at least 100 us (one call, if it is "
+    "longer)\n"
+    "after a warm-up. best, p10, median: of the windows, for one call; rates are those of the "
+    "best.\n"
     "GOP/s counts two for a multiply-add, GB/s what a call must at least read and write.\n"
     "\n";
 
 static int usage(const char *before, const char *word, const char *after)
 {
-    fprintf(stderr, "check_kernels: %s\"%s\"%s\nTry 'check_kernels --help'.\n", before, word, after);
+    fprintf(stderr, "check_kernels: %s\"%s\"%s\nTry 'check_kernels --help'.\n", before, word,
+            after);
     return 2;
 }
 
@@ -323,8 +330,21 @@ int main(int argc, char **argv)
     }
     if (o.only && !strncmp(o.only, "mul_mat:", 8)) /* as the bench calls it */
         o.only += 8;
-    if (o.only && !is_type(o.only)) {
-        usage("no type of weights is called ", o.only, ": the tests take those behind mul_mat:");
+    const bool rest = o.only && !is_type(o.only); /* of which kind of kernels? */
+    int n_known;
+    const struct bench_kernel *b = bench_kernels(&n_known);
+    bool elements = !o.only, attention = !o.only;
+    for (int i = 0; rest && i < n_known; i++) {
+        if (!strstr(b[i].name, o.only) || !strncmp(b[i].name, "mul_mat:", 8))
+            continue;
+        if (!strncmp(b[i].name, "attend", 6))
+            attention = true;
+        else if (strcmp(b[i].name, "quantize"))
+            elements = true;
+    }
+    if (rest && !elements && !attention) {
+        usage("no test is called ", o.only,
+              ": whole types behind mul_mat:, or parts of the other names");
         bench_list(stderr);
         return 2;
     }
@@ -333,11 +353,12 @@ int main(int argc, char **argv)
         printf(" %s", all[i]->name);
     printf("\n");
     fflush(stdout);
-    check_matmul(o.only);
-    if (!o.only) {
+    if (!rest)
+        check_matmul(o.only);
+    if (elements)
         check_rest();
+    if (attention)
         check_attend();
-    }
     printf("%d checks, %d failed\n", n_checks, n_failed);
     return n_failed != 0;
 }

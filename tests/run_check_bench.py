@@ -41,7 +41,7 @@ for args, words in (
         (("--bench", "--only", "mul_mat:Q4_K", "--shape", "16x1x33"), ("whole blocks",)),
         (("--bench", "--only", "rms_norm", "--shape", "2x1x32"), ("M must be 1",)),
         (("--frobnicate",), ("--frobnicate", "--help")),
-        (("--only", "no such"), ("no type", "mul_mat:Q4_K")),
+        (("--only", "no such"), ("no test", "mul_mat:Q4_K")),
         (("--isa", "z80"), ("no table", "ref"))):
     r = run(*args)
     need(r.returncode != 0 and all(w in r.stderr for w in words), f"{args} is refused clearly", r)
