@@ -2,7 +2,8 @@
  * look-up that panels and GEMV of AVX2 and AVX-512 share. AVX2 instructions only.
  *
  * A place is 8 to 11 bits, so books stay in L1: plain 64-bit loads of two rows a register, then one
- * shuffle parts the two steps of a run (gathers cost more on every CPU that we know of).
+ * shuffle parts the two steps of a run. Two loads for 8 codes are the limit; gathers took 1.4 times
+ * as long on Zen 4.
  * Codes get a zero point, 64 or 16 (book_zero), so that all multiply unsigned x signed. */
 #ifndef CHASKI_KERNELS_X86_BOOKS_H
 #define CHASKI_KERNELS_X86_BOOKS_H
@@ -77,38 +78,47 @@ BOOK_AI __m256i eighth_signs(__m256i h)
     return _mm256_or_si256(h, _mm256_slli_epi32(_mm256_and_si256(t, _mm256_set1_epi32(0xaa)), 24));
 }
 
-/* x (magnitudes) with the signs of step g, plus the zero point. */
+/* x (magnitudes) with the signs of step g, plus the zero point. Only the sign of the second operand
+ * of vpsignb counts, and that it is not 0: neighbours' bits may stay in it. */
 BOOK_AI __m256i with_signs(__m256i x, __m256i h, int g, int zero)
 {
-    const __m256i bit = _mm256_set1_epi8((char)(1 << g));
-    const __m256i m = _mm256_cmpeq_epi8(_mm256_and_si256(h, bit), bit);
+    const __m256i m = g < 7 ? _mm256_slli_epi16(h, g < 7 ? 7 - g : 0) : h;
     const __m256i s = _mm256_sign_epi8(x, _mm256_or_si256(m, _mm256_set1_epi8(1)));
     return _mm256_add_epi8(s, _mm256_set1_epi8((char)zero));
 }
 
-BOOK_AI __m128i two_rows(const uint64_t *book, const uint16_t *at)
+/* Place i of a row of places, of one byte each or two. */
+BOOK_AI size_t place(const bool bytes, const void *at, int i)
 {
-    const __m128d lo = _mm_load_sd((const double *)(const void *)(book + at[0]));
-    return _mm_castpd_si128(_mm_loadh_pd(lo, (const double *)(const void *)(book + at[1])));
+    return bytes ? ((const uint8_t *)at)[i] : ((const uint16_t *)at)[i];
+}
+
+BOOK_AI __m128i two_rows(const bool bytes, const uint64_t *book, const void *at, int i)
+{
+    const double *lo = (const double *)(const void *)(book + place(bytes, at, i));
+    const double *hi = (const double *)(const void *)(book + place(bytes, at, i + 1));
+    return _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd(lo), hi));
 }
 
 /* Entries of 8 values of 8 rows: the two steps of a run. */
-BOOK_AI void look_up8(const uint64_t *book, const uint16_t *at, __m256i v[2])
+BOOK_AI void look_up8(const bool bytes, const uint64_t *book, const void *at, __m256i v[2])
 {
     const __m256 a = _mm256_castsi256_ps(_mm256_inserti128_si256(
-        _mm256_castsi128_si256(two_rows(book, at)), two_rows(book, at + 4), 1));
+        _mm256_castsi128_si256(two_rows(bytes, book, at, 0)), two_rows(bytes, book, at, 4), 1));
     const __m256 b = _mm256_castsi256_ps(_mm256_inserti128_si256(
-        _mm256_castsi128_si256(two_rows(book, at + 2)), two_rows(book, at + 6), 1));
+        _mm256_castsi128_si256(two_rows(bytes, book, at, 2)), two_rows(bytes, book, at, 6), 1));
     v[0] = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
     v[1] = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xdd));
 }
 
 /* Entries of 4 values of 8 rows. */
-BOOK_AI __m256i look_up4(const uint32_t *book, const uint16_t *at)
+BOOK_AI __m256i look_up4(const bool bytes, const uint32_t *book, const void *at)
 {
-    return _mm256_setr_epi32((int)book[at[0]], (int)book[at[1]], (int)book[at[2]], (int)book[at[3]],
-                             (int)book[at[4]], (int)book[at[5]], (int)book[at[6]],
-                             (int)book[at[7]]);
+    int e[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        e[i] = (int)book[place(bytes, at, i)];
+    return _mm256_setr_epi32(e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7]);
 }
 
 BOOK_AI __m256i shifted(__m256i v, int left) /* 16-bit words; right when negative */
@@ -182,7 +192,9 @@ BOOK_AI void book_codes(const int type, const struct books *bk, const uint8_t *b
     const bool one = type == TYPE_IQ1_S || type == TYPE_IQ1_M;
     const bool sevens = type == TYPE_IQ2_XXS || type == TYPE_IQ2_XS || type == TYPE_IQ3_XXS;
 
-    places(type, b, at);
+    if (type != TYPE_IQ2_XXS && type != TYPE_IQ3_XXS)
+        places(type, b, at);
+    __asm__("" : "+m"(at)); /* read back by 16 bits: GCC would take them out of registers, slower */
 #pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
         __m256i signs = _mm256_setzero_si256();
@@ -193,16 +205,28 @@ BOOK_AI void book_codes(const int type, const struct books *bk, const uint8_t *b
 #pragma GCC unroll 4
         for (int l = 0; l < 4; l++) {
             __m256i v[2];
-            if (type == TYPE_IQ3_XXS || type == TYPE_IQ3_S) {
-                const uint32_t *book = type == TYPE_IQ3_S ? bk->iq3_s : bk->iq3_xxs;
-                v[0] = look_up4(book, at[2 * l] + 8 * h);
-                v[1] = look_up4(book, at[2 * l + 1] + 8 * h);
-            } else {
-                look_up8(type == TYPE_IQ2_XXS  ? bk->iq2_xxs
-                         : type == TYPE_IQ2_XS ? bk->iq2_xs
-                         : type == TYPE_IQ2_S  ? bk->iq2_s
-                                               : bk->iq1,
-                         at[l] + 8 * h, v);
+            switch (type) {
+            case TYPE_IQ2_XXS:
+                look_up8(true, bk->iq2_xxs, b + offsetof(struct pk_iq2_xxsb, q) + 16 * l + 8 * h,
+                         v);
+                break;
+            case TYPE_IQ2_XS:
+                look_up8(false, bk->iq2_xs, at[l] + 8 * h, v);
+                break;
+            case TYPE_IQ2_S:
+                look_up8(false, bk->iq2_s, at[l] + 8 * h, v);
+                break;
+            case TYPE_IQ3_XXS:
+                v[0] = look_up4(true, bk->iq3_xxs, b + 32 * l + 8 * h);
+                v[1] = look_up4(true, bk->iq3_xxs, b + 32 * l + 16 + 8 * h);
+                break;
+            case TYPE_IQ3_S:
+                v[0] = look_up4(false, bk->iq3_s, at[2 * l] + 8 * h);
+                v[1] = look_up4(false, bk->iq3_s, at[2 * l + 1] + 8 * h);
+                break;
+            default:
+                look_up8(false, bk->iq1, at[l] + 8 * h, v);
+                break;
             }
 #pragma GCC unroll 2
             for (int i = 0; i < 2; i++) {
