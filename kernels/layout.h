@@ -26,7 +26,7 @@
  *   IQ4_NL d[16], nibbles (places in a table of 16 values: kernels/codes.h)
  *   IQ4_XS sc[16] int8 (scale - 32), nibbles                           d[16]
  *   MXFP4  e[16] exponents, nibbles
- *   NVFP4  sc[2][16] E4M3 of each half (0 where the file has 0x7f), nibbles; 2 blocks a file's block
+ *   NVFP4  sc[2][16] E4M3 of halves (0 where the file has 0x7f), nibbles; 2 of these a file's block
  *   Q1_0   high bits                                                   d[16], before 4 blocks
  *   Q2_0   two bits                                                    d[16], before 2 blocks
  *   TQ1_0  (13 v of five digits to base 3, see struct pk_tq1_0)        d[16]

@@ -29,10 +29,10 @@
  * 2n + 1, d * 2^-e (exact) in the place of d. They round in the fma of each block into the partial
  * sum, and in the one of the super-block.
  *
- * Where they round: IQ4_NL, Q1_0, Q2_0, TQ1_0, TQ2_0 as Q4_0, in the one fma of a block (d_w is the
- * f16 of 32, 128, 64 or 256 values). MXFP4 the same: d_w is a power of two, d_w * d_a exact while it
- * stays a normal number. NVFP4: one fma for each half, first the lower: d_w has 4 bits. IQ4_XS as
- * Q6_K: one fma into the partial sum of its super-block, one more a super-block.
+ * Where they round: IQ4_NL, Q1_0, Q2_0, TQ1_0, TQ2_0 as Q4_0, in the one fma of a block (d_w is
+ * the f16 of 32, 128, 64 or 256 values). MXFP4 the same: d_w is a power of two, d_w * d_a is exact
+ * while it stays a normal number. NVFP4: one fma for each half, the lower first; d_w has 4 bits.
+ * IQ4_XS as Q6_K: one fma into the partial sum of its super-block, one more a super-block.
  *
  * 2^24 = 16 777 216. d_w * d_a (11 + 12 bits) and d_a * asum (12 + 12) are exact f32 products. */
 #include <math.h>

@@ -91,8 +91,8 @@ AI void tile(const int C, const struct panel *p, int nb, const int32_t *a, float
 }
 
 /* `blocks` of 32 a unit: 1, or 8 after a header (IQ4_XS). */
-AI void gemv(const int type, const int C, const int blocks, const size_t header,
-             const size_t block, const uint8_t *b, int nu, const int32_t *a, float (*out)[16])
+AI void gemv(const int type, const int C, const int blocks, const size_t header, const size_t block,
+             const uint8_t *b, int nu, const int32_t *a, float (*out)[16])
 {
     __m256 acc[2][C_MAX];
 #pragma GCC unroll 6
@@ -177,36 +177,36 @@ static void unpack_IQ4_XS(struct panel *p, const uint8_t *b, int nu)
     unpack_wide(TYPE_IQ4_XS, 8, offsetof(struct pk_iq4_xs, b), sizeof(struct pk_iq4_xsb), p, b, nu);
 }
 
-#define TILE(T, C, CALL)                                                                        \
-    static void tile_##T##_2x##C(const struct panel *p, int nb, const int32_t *a,               \
-                                 float (*acc)[16], float (*s)[16])                              \
-    {                                                                                           \
-        CALL;                                                                                   \
+#define TILE(T, C, CALL)                                                                           \
+    static void tile_##T##_2x##C(const struct panel *p, int nb, const int32_t *a,                  \
+                                 float (*acc)[16], float (*s)[16])                                 \
+    {                                                                                              \
+        CALL;                                                                                      \
     }
-#define GEMV(T, C, N, HEADER, BLOCK)                                                            \
-    static void gemv_##T##_2x##C(const uint8_t *b, int nu, const int32_t *a, float (*acc)[16])  \
-    {                                                                                           \
-        gemv(TYPE_##T, C, N, HEADER, BLOCK, b, nu, a, acc);                                     \
+#define GEMV(T, C, N, HEADER, BLOCK)                                                               \
+    static void gemv_##T##_2x##C(const uint8_t *b, int nu, const int32_t *a, float (*acc)[16])     \
+    {                                                                                              \
+        gemv(TYPE_##T, C, N, HEADER, BLOCK, b, nu, a, acc);                                        \
     }
-#define KERNELS(T, N, HEADER, BLOCK, WIDEN)                                                     \
-    GEMV(T, 1, N, HEADER, BLOCK)                                                                \
-    GEMV(T, 2, N, HEADER, BLOCK)                                                                \
-    GEMV(T, 3, N, HEADER, BLOCK)                                                                \
-    GEMV(T, 4, N, HEADER, BLOCK)                                                                \
-    GEMV(T, 6, N, HEADER, BLOCK)                                                                \
-    static const struct mm_type mm_##T = {                                                      \
-        N,                                                                                      \
-        (HEADER) + (N) * (BLOCK),                                                               \
-        WIDEN,                                                                                  \
-        unpack_##T,                                                                             \
-        {NULL, tile_##T##_2x2, tile_##T##_2x4, tile_##T##_2x6},                                 \
-        {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3, gemv_##T##_2x4, NULL,            \
-         gemv_##T##_2x6},                                                                       \
-    };                                                                                          \
-    static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,    \
-                            bool add, int32_t g0, int32_t g1, void *scratch)                    \
-    {                                                                                           \
-        x86_mm(&mm_##T, C_MAX, w, a, y, ldy, add, g0, g1, scratch);                             \
+#define KERNELS(T, N, HEADER, BLOCK, WIDEN)                                                        \
+    GEMV(T, 1, N, HEADER, BLOCK)                                                                   \
+    GEMV(T, 2, N, HEADER, BLOCK)                                                                   \
+    GEMV(T, 3, N, HEADER, BLOCK)                                                                   \
+    GEMV(T, 4, N, HEADER, BLOCK)                                                                   \
+    GEMV(T, 6, N, HEADER, BLOCK)                                                                   \
+    static const struct mm_type mm_##T = {                                                         \
+        N,                                                                                         \
+        (HEADER) + (N) * (BLOCK),                                                                  \
+        WIDEN,                                                                                     \
+        unpack_##T,                                                                                \
+        {NULL, tile_##T##_2x2, tile_##T##_2x4, tile_##T##_2x6},                                    \
+        {NULL, gemv_##T##_2x1, gemv_##T##_2x2, gemv_##T##_2x3, gemv_##T##_2x4, NULL,               \
+         gemv_##T##_2x6},                                                                          \
+    };                                                                                             \
+    static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,       \
+                            bool add, int32_t g0, int32_t g1, void *scratch)                       \
+    {                                                                                              \
+        x86_mm(&mm_##T, C_MAX, w, a, y, ldy, add, g0, g1, scratch);                                \
     }
 
 TILE(IQ4_NL, 2, tile_wide(2, false, p, nb, a, acc, s))

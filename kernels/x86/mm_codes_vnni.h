@@ -7,8 +7,8 @@
  * Codes are unsigned: the value plus 128 (IQ4_NL, IQ4_XS), plus 16 (MXFP4, NVFP4), plus 1 (the
  * others); the offset is in the start value. Four-bit codes are places in a table of bytes: one
  * vpshufb. The sub-scale of IQ4_XS multiplies in f32, where both factors and the product (below
- * 2^24) are exact. IQ4_NL, IQ4_XS and MXFP4 unpack on the fly in GEMV; for the others, which are
- * rare, GEMV unpacks 8 blocks into L1 and runs a narrow tile over them. */
+ * 2^24) are exact. GEMV unpacks on the fly, but for TQ1_0, whose digits come block by block: there
+ * 8 blocks go to L1 and a narrow tile runs over them. */
 #ifndef CHASKI_KERNELS_X86_MM_CODES_VNNI_H
 #define CHASKI_KERNELS_X86_MM_CODES_VNNI_H
 
@@ -69,7 +69,8 @@ AI void sums(const int type, const int half, const bool panel, const int C, cons
             s[r][c] = start(type, half, a, C, c);
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++) {
-        const int g = panel ? half * n + i : (i >> 1) + 4 * (i & 1); /* both nibbles of one load */
+        /* Where a whole block is unpacked on the way: both nibbles of one load. */
+        const int g = panel || n == 4 ? half * n + i : (i >> 1) + 4 * (i & 1);
         vi w[R];
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
@@ -101,7 +102,7 @@ AI void tile(const int type, const int C, const struct pan *b, const float (*d)[
              const int32_t *a, float (*acc)[16], float (*part)[16])
 {
     const bool super = type == TYPE_IQ4_XS;
-    float(*to)[16] = super ? part : acc;
+    float (*to)[16] = super ? part : acc;
     vf f[R][C_MAX];
 
 #pragma GCC unroll 12
@@ -120,9 +121,7 @@ AI void tile(const int type, const int C, const struct pan *b, const float (*d)[
 #pragma GCC unroll 2
                 for (int r = 0; r < R; r++) {
                     const vf sc = floats(half ? b->s1 : b->s0, r), x = i_f32(s[r][c]);
-                    vf v = KEEP                ? f[r][c]
-                           : super && i % 8 == 0 ? v_zero()
-                                                 : v_ld(to[c] + r * W);
+                    vf v = KEEP ? f[r][c] : super && i % 8 == 0 ? v_zero() : v_ld(to[c] + r * W);
                     v = super ? v_fma(da, v_mul(sc, x), v) : v_fma(v_mul(sc, da), x, v);
                     if (KEEP)
                         f[r][c] = v;
@@ -138,7 +137,8 @@ AI void tile(const int type, const int C, const struct pan *b, const float (*d)[
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
                 float *o = acc[c] + r * W;
-                v_st(o, v_fma(floats(d[i / 8], r), KEEP ? f[r][c] : v_ld(part[c] + r * W), v_ld(o)));
+                v_st(o,
+                     v_fma(floats(d[i / 8], r), KEEP ? f[r][c] : v_ld(part[c] + r * W), v_ld(o)));
                 f[r][c] = v_zero();
             }
     }
@@ -149,9 +149,10 @@ AI void tile(const int type, const int C, const struct pan *b, const float (*d)[
         v_st(acc[c], f[0][c]);
 }
 
-/* IQ4_NL, MXFP4: `blocks` 1 and no header; IQ4_XS. */
+/* nu units of `blocks` of `bytes` after a header of `header` bytes. */
 AI void gemv_direct(const int type, const int C, const int blocks, const size_t header,
-                    const size_t bytes, const uint8_t *b, int nu, const int32_t *a, float (*out)[16])
+                    const size_t bytes, const uint8_t *b, int nu, const int32_t *a,
+                    float (*out)[16])
 {
     const bool super = type == TYPE_IQ4_XS;
     vf f[R][C_MAX], part[R][C_MAX];
@@ -169,20 +170,23 @@ AI void gemv_direct(const int type, const int C, const int blocks, const size_t 
                 part[r][c] = v_zero();
         b += header;
         for (int j = 0; j < blocks; j++, b += bytes, a += A32_FIELDS * C) {
-            vi s[R][C_MAX];
             for (size_t o = 0; o < bytes; o += 64)
                 _mm_prefetch((const char *)b + 2048 + o, _MM_HINT_T0);
-            sums(type, 0, false, C, b, a, s);
 #pragma GCC unroll 2
-            for (int r = 0; r < R; r++) {
-                const vf d = scale(type, head, b, r);
+            for (int half = 0; half < halves(type); half++) {
+                vi s[R][C_MAX];
+                sums(type, half, false, C, b, a, s);
+#pragma GCC unroll 2
+                for (int r = 0; r < R; r++) {
+                    const vf d = scale(type, head, b + 16 * half, r);
 #pragma GCC unroll 12
-                for (int c = 0; c < C; c++) {
-                    const vf da = field_f(a, A32_D, C, c), x = i_f32(s[r][c]);
-                    if (super)
-                        part[r][c] = v_fma(da, v_mul(d, x), part[r][c]);
-                    else
-                        f[r][c] = v_fma(v_mul(d, da), x, f[r][c]);
+                    for (int c = 0; c < C; c++) {
+                        const vf da = field_f(a, A32_D, C, c), x = i_f32(s[r][c]);
+                        if (super)
+                            part[r][c] = v_fma(da, v_mul(d, x), part[r][c]);
+                        else
+                            f[r][c] = v_fma(v_mul(d, da), x, f[r][c]);
+                    }
                 }
             }
         }
@@ -319,11 +323,11 @@ AI void gemv_unpacked(const int type, const int C, const int blocks, const size_
 KERNELS(IQ4_NL, direct, 1, 0, sizeof(struct pk_iq4_nl))
 KERNELS(IQ4_XS, direct, 8, offsetof(struct pk_iq4_xs, b), sizeof(struct pk_iq4_xsb))
 KERNELS(MXFP4, direct, 1, 0, sizeof(struct pk_mxfp4))
-KERNELS(NVFP4, unpacked, 2, 0, sizeof(struct pk_nvfp4b))
-KERNELS(Q1_0, unpacked, 4, 32, 64)
-KERNELS(Q2_0, unpacked, 2, 32, 128)
+KERNELS(NVFP4, direct, 2, 0, sizeof(struct pk_nvfp4b))
+KERNELS(Q1_0, direct, 4, 32, 64)
+KERNELS(Q2_0, direct, 2, 32, 128)
 KERNELS(TQ1_0, unpacked, 8, 32, 104) /* 13 vectors of 8 blocks */
-KERNELS(TQ2_0, unpacked, 8, 32, 128)
+KERNELS(TQ2_0, direct, 8, 32, 128)
 
 static void set_codes(struct kernels *k)
 {

@@ -38,8 +38,8 @@ static inline void widen(int32_t *o, const int32_t *a, int width, int nb)
 /* Step g of half h: 8 rows x 4 bytes to two vectors of 8 rows x 2 codes, times sc if `sub`. */
 AI void wide_step(struct wide_pan *o, int g, int h, __m256i q, __m256i sc, bool sub)
 {
-    const __m256i pairs = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
-                                           0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    const __m256i pairs = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0,
+                                           1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
     const __m256i v = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(q, pairs), 0xd8);
     __m256i lo = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(v));
     __m256i hi = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1));
@@ -86,8 +86,8 @@ AI void tile_wide(const int C, const bool sub, const struct panel *p, int nb, co
 #pragma GCC unroll 6
                 for (int c = 0; c < C; c++) {
                     float *o = acc[c] + 8 * h;
-                    _mm256_store_ps(o, _mm256_fmadd_ps(d, _mm256_load_ps(part[c] + 8 * h),
-                                                       _mm256_load_ps(o)));
+                    _mm256_store_ps(
+                        o, _mm256_fmadd_ps(d, _mm256_load_ps(part[c] + 8 * h), _mm256_load_ps(o)));
                 }
             }
             continue;
