@@ -3,8 +3,11 @@
  * A step of few rows reads the weights once, so that rows cost little until the multiplies take
  * longer than the memory; where that is depends on the model, the CPU and its neighbours, and on
  * the shape of the kernels' tiles. So steps are timed by their number of rows, and what has
- * not been seen lies between what has, or is guessed cheap: it is soon seen then. What was
- * seen long ago is forgotten, so that a number from a bad moment does no harm for long. */
+ * not been seen lies between what has, or is guessed from there: it is soon seen then. What was
+ * seen long ago is forgotten, so that a number from a bad moment does no harm for long.
+ *
+ * Qwen2.5-Coder 0.5B Q4_K_M on Zen 4, one thread, steps of one row (18.6 ms): 2 rows 1.05, 4
+ * rows 1.14, 8 rows 1.7, 16 rows 4.8 with AVX-512 VNNI; 1.09, 1.46, 4.6, 6.8 with AVX2. */
 #include "engine/sched/worth.h"
 
 enum {
@@ -13,6 +16,7 @@ enum {
     FIRST_LOOK = 2, /* steps without guesses before any */
 };
 static const double slope = 0.08;  /* a row more than was ever seen, in steps of the least rows */
+static const double alike = 1.25;  /* times another sample: no news */
 static const double margin = 1.03; /* what guesses must win to be taken: noise is as much */
 static const double others = 1.1;  /* sequences that share a step wait no longer than so */
 
@@ -30,9 +34,11 @@ void worth_learn(struct worth *w, int rows, double ns)
     const bool fresh = !known(w, rows);
     double *mean = &w->rows[rows].ns;
     int *n = &w->rows[rows].n;
+    /* What was forgotten and is seen again is the surer. */
+    const bool again = !fresh || (ns < alike * *mean && *mean < alike * ns);
+    *n = !again ? 1 : *n < FEW ? *n + 1 : FEW;
     /* A delay comes from outside and says nothing: up slowly, down fast. */
     *mean = fresh ? ns : *mean + (ns < *mean ? 0.5 : 0.1) * (ns - *mean);
-    *n = fresh ? 1 : *n < FEW ? *n + 1 : FEW;
     w->rows[rows].at = w->now;
 }
 
@@ -56,10 +62,24 @@ double worth_ns(const struct worth *w, int rows)
         const double above = w->rows[hi].ns;
         return above > below ? below + (above - below) * (rows - lo) / (hi - lo) : above;
     }
-    int least = 1;
+    /* More rows than were ever seen: as steep as it was last, or cheap. */
+    int under = lo - 1, least = 1;
+    while (under > 0 && !known(w, under))
+        under--;
     while (!known(w, least))
         least++;
-    return below + slope * (rows - lo) * w->rows[least].ns;
+    const double steep = under > 0 ? (below - w->rows[under].ns) / (lo - under) : 0;
+    const double cheap = slope * w->rows[least].ns;
+    return below + (steep > cheap ? steep : cheap) * (rows - lo);
+}
+
+/* The most rows worth a look: a number that was never seen is come near to in doublings. */
+static int most_rows(const struct worth *w)
+{
+    int most = WORTH_ROWS;
+    while (most > 1 && !known(w, most))
+        most--;
+    return 2 * most < WORTH_ROWS ? 2 * most : WORTH_ROWS;
 }
 
 void worth_choose(const struct worth *w, int rows, struct bid *bids, int n_bids)
@@ -80,7 +100,8 @@ void worth_choose(const struct worth *w, int rows, struct bid *bids, int n_bids)
     int try[WORTH_ROWS] = {0}, steps[WORTH_ROWS];
     double tokens = rows, best = margin * rows / plain;
     int n_tried = 0, n_best = 0;
-    for (int r = used + 1; r <= WORTH_ROWS && n_bids <= WORTH_ROWS; r++) {
+    const int most = most_rows(w);
+    for (int r = used + 1; r <= most && n_bids <= WORTH_ROWS; r++) {
         int top = -1;
         for (int i = 0; i < n_bids; i++)
             if (!bids[i].always && try[i] < bids[i].n &&
