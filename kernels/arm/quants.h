@@ -91,6 +91,7 @@ INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const
     }
 }
 
+#include "kernels/arm/books.h"
 #include "kernels/arm/codes.h"
 
 /* ---- the loop over groups and columns
@@ -113,12 +114,14 @@ INLINE void tile(uint32_t type, int cols, const uint8_t *group, int n_blocks, si
         for (int quarter = 0; quarter < 4; quarter++) {
             if (is_coded(type))
                 coded(type, cols, group, unit, n, quarter, a + b, col_blocks, acc + 4 * quarter);
+            else if (book_type(type))
+                booked(type, cols, group, quarter, a + b, col_blocks, acc + 4 * quarter);
             else if (k_type)
                 super(type, cols, group, quarter, a + b, col_blocks, acc + 4 * quarter);
             else
                 plain(type, cols, group, unit, n, quarter, a + b, col_blocks, acc + 4 * quarter);
         }
-        group += k_type ? unit : 8 / (size_t)unit_blocks(type) * unit;
+        group += k_type || book_type(type) ? unit : 8 / (size_t)unit_blocks(type) * unit;
     }
 }
 
@@ -178,6 +181,13 @@ MUL(Q1_0, q1_0)
 MUL(Q2_0, q2_0)
 MUL(TQ1_0, tq1_0)
 MUL(TQ2_0, tq2_0)
+MUL(IQ2_XXS, iq2_xxs)
+MUL(IQ2_XS, iq2_xs)
+MUL(IQ2_S, iq2_s)
+MUL(IQ3_XXS, iq3_xxs)
+MUL(IQ3_S, iq3_s)
+MUL(IQ1_S, iq1_s)
+MUL(IQ1_M, iq1_m)
 #undef MUL
 
 static void set_quants(struct kernels *k)
@@ -200,4 +210,11 @@ static void set_quants(struct kernels *k)
     k->mul_mat[TYPE_Q2_0] = mul_q2_0;
     k->mul_mat[TYPE_TQ1_0] = mul_tq1_0;
     k->mul_mat[TYPE_TQ2_0] = mul_tq2_0;
+    k->mul_mat[TYPE_IQ2_XXS] = mul_iq2_xxs;
+    k->mul_mat[TYPE_IQ2_XS] = mul_iq2_xs;
+    k->mul_mat[TYPE_IQ2_S] = mul_iq2_s;
+    k->mul_mat[TYPE_IQ3_XXS] = mul_iq3_xxs;
+    k->mul_mat[TYPE_IQ3_S] = mul_iq3_s;
+    k->mul_mat[TYPE_IQ1_S] = mul_iq1_s;
+    k->mul_mat[TYPE_IQ1_M] = mul_iq1_m;
 }
