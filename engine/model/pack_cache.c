@@ -13,7 +13,10 @@
  *
  * Writing: a thread of low priority writes NAME.tmp (locked: one process does it) and renames it,
  * so readers see all or nothing. Nothing is synced: what a power cut leaves is found by the sums.
- * Deleting any file at any time is fine: a mapped one lives on until it is unmapped. */
+ * Deleting any file at any time is fine: a mapped one lives on until it is unmapped. (To cut or write
+ * one in place while it is mapped is not, as with any mapped file; nothing here does.) An engine that
+ * ends does not wait for a file that is being written: the next load starts anew. Files of models
+ * that are gone stay until somebody deletes them. */
 #include "engine/model/packing.h"
 
 #include <errno.h>
