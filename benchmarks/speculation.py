@@ -140,7 +140,7 @@ def main():
     a.add_argument("--chaski", default="build/tools/chaski")
     args = a.parse_args()
     out = {"cpu": cpu_name(), "model": os.path.basename(args.model), "tokens": args.tokens,
-           "load": os.getloadavg()[0], "prompts": {}}
+           "threads": args.threads, "load": os.getloadavg()[0], "prompts": {}}
     with tempfile.TemporaryDirectory() as folder:
         server = Server(args.chaski, args.threads, folder)
         try:
