@@ -26,7 +26,7 @@ CORES = {"Neoverse-N1": ("neoverse-n1", {"neon": 8, "dotprod": 32, "f32": 8}),
          "Cortex-A76": ("neoverse-n1", {"neon": 8, "dotprod": 32, "f32": 8})}
 TABLES = ("neon", "dotprod", "i8mm")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*([^/]*)")
-HEAD = re.compile(r"^[0-9a-f]+ <(\w+)>:")
+HEAD = re.compile(r"^[0-9a-f]+ <([^>]+)>:")
 
 
 def functions(path):
@@ -72,7 +72,7 @@ def loops(code):
 
 
 def cycles(mca, model, body, rounds=100):
-    text = "".join(f"{op} {args}\n" for _, op, args in body if not op.startswith(("b.", "cb", "tb"))
+    text = "".join(f"{op} {re.sub(' <.*', '', args)}\n" for _, op, args in body if not op.startswith(("b.", "cb", "tb"))
                    and op != "b")
     p = subprocess.run([mca, "-mtriple=aarch64", f"-mcpu={model}", "-mattr=+dotprod,+i8mm,+fullfp16",
                         f"-iterations={rounds}", "-instruction-info=false",
@@ -142,7 +142,7 @@ def main():
             for path in sorted(glob.glob(f"{args.arm_build}/kernels/libkernels_{table}.a.p/*{kind}_{table}.c.o")):
                 for name, code in sorted(functions(path).items()):
                     short = name.removeprefix("mul_").upper()
-                    if not name.startswith("mul_") or args.only and short != args.only.upper():
+                    if not name.startswith(("mul_", "sweep_")) or args.only and short != args.only.upper():
                         continue
                     cells = row(args, table, short, code)
                     if cells:

@@ -1,11 +1,12 @@
-/* kernels/arm/codes.h - products of IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q1_0, Q2_0, TQ1_0, TQ2_0, once
- * for NEON and once for SDOT. Part of quants.h: 8 blocks of one quarter (4 rows) at a time.
+/* kernels/arm/codes.h - four rows of a block of IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q1_0, Q2_0, TQ1_0,
+ * TQ2_0 unpacked: what unpack.h is for the other types.
  *
  * Contract: kernels/ref/matmul.c. Codes are made signed while they are unpacked (four-bit ones by
  * TBL, two-bit ones minus 1), so no zero point is left. */
 #ifndef CHASKI_KERNELS_ARM_CODES_H
 #define CHASKI_KERNELS_ARM_CODES_H
 
+#include "kernels/arm/unpack.h"
 #include "kernels/codes.h"
 
 INLINE bool is_coded(uint32_t type)
@@ -115,51 +116,6 @@ INLINE float32x4_t scales_e4m3(const uint8_t *s)
     const int32x4_t normal = vaddq_s32(vshlq_n_s32(x, 20), vdupq_n_s32(119 << 23));
     const float32x4_t small = vmulq_n_f32(vcvtq_f32_s32(x), 0x1p-10f);
     return vbslq_f32(vcltq_s32(x, vdupq_n_s32(8)), small, vreinterpretq_f32_s32(normal));
-}
-
-/* At most 8 blocks (whole units) of one quarter for `cols` columns. */
-INLINE void coded(uint32_t type, int cols, const uint8_t *unit, size_t unit_bytes, int n_blocks,
-                  int quarter, const struct arm_a32 *a, size_t col_blocks, float *acc)
-{
-    const int at = 16 * quarter, r = 4 * quarter, blocks = unit_blocks(type);
-    const bool wide = type == TYPE_IQ4_NL || type == TYPE_IQ4_XS;
-    float32x4_t y[COLS], s[COLS];
-    for (int c = 0; c < cols; c++) {
-        y[c] = vld1q_f32(acc + 16 * c);
-        s[c] = vdupq_n_f32(0);
-    }
-    for (int b = 0; b < n_blocks; b++, a++) {
-        const uint8_t *u = unit + (size_t)(b / blocks) * unit_bytes;
-        uint8x16_t w[8];
-        unpack_codes(type, w, u, b % blocks, at);
-        for (int c = 0; c < cols; c++) {
-            const struct arm_a32 *ac = a + (size_t)c * col_blocks;
-            if (type == TYPE_NVFP4) {
-                const struct pk_nvfp4b *p = &((const struct pk_nvfp4 *)u)->b[b % 2];
-                for (int h = 0; h < 2; h++) {
-                    const int32x4_t sum =
-                        dot_half(vdupq_n_s32(0), w + 4 * h, vld1q_s8(ac->q + 16 * h), false);
-                    const float32x4_t d = scales_e4m3(p->sc[h] + r);
-                    y[c] = vfmaq_f32(y[c], vmulq_n_f32(d, ac->d), vcvtq_f32_s32(sum));
-                }
-                continue;
-            }
-            const int32x4_t sum = dot32(w, ac, 0, wide);
-            if (type == TYPE_IQ4_XS) {
-                const int32x4_t sc = bytes_s(((const struct pk_iq4_xs *)u)->b[b].sc + r);
-                s[c] = vfmaq_n_f32(s[c], vcvtq_f32_s32(vmulq_s32(sc, sum)), ac->d);
-                continue;
-            }
-            const float32x4_t d =
-                type == TYPE_MXFP4 ? scales_e8m0(u + r) : halves((const f16_bits *)u + r);
-            y[c] = vfmaq_f32(y[c], vmulq_n_f32(d, ac->d), vcvtq_f32_s32(sum));
-        }
-    }
-    for (int c = 0; c < cols; c++) {
-        if (type == TYPE_IQ4_XS)
-            y[c] = vfmaq_f32(y[c], halves((const f16_bits *)unit + r), s[c]);
-        vst1q_f32(acc + 16 * c, y[c]);
-    }
 }
 
 #endif

@@ -7,10 +7,11 @@
  *
  * A group has 16 rows = four quarters of one register. The loop takes 8 blocks (a super-block) at a
  * time, quarter by quarter, so that a quarter's accumulators stay in registers while the 8 blocks'
- * bytes stay in L1; the codes are unpacked once for COLS columns. */
+ * bytes stay in L1; the codes are unpacked once for COLS columns. More columns: sweep.h. */
 #include <arm_neon.h>
 #include "kernels/arm/a32.h"
 #include "kernels/arm/arm.h"
+#include "kernels/arm/sweep.h"
 #include "kernels/arm/unpack.h"
 
 enum { COLS = 4 };
@@ -92,7 +93,53 @@ INLINE void super(uint32_t type, int cols, const uint8_t *sb, int quarter, const
 }
 
 #include "kernels/arm/books.h"
-#include "kernels/arm/codes.h"
+
+/* ---- the types of codes.h */
+
+/* At most 8 blocks (whole units) of one quarter for `cols` columns. */
+INLINE void coded(uint32_t type, int cols, const uint8_t *unit, size_t unit_bytes, int n_blocks,
+                  int quarter, const struct arm_a32 *a, size_t col_blocks, float *acc)
+{
+    const int at = 16 * quarter, r = 4 * quarter, blocks = unit_blocks(type);
+    const bool wide = type == TYPE_IQ4_NL || type == TYPE_IQ4_XS;
+    float32x4_t y[COLS], s[COLS];
+    for (int c = 0; c < cols; c++) {
+        y[c] = vld1q_f32(acc + 16 * c);
+        s[c] = vdupq_n_f32(0);
+    }
+    for (int b = 0; b < n_blocks; b++, a++) {
+        const uint8_t *u = unit + (size_t)(b / blocks) * unit_bytes;
+        uint8x16_t w[8];
+        unpack_codes(type, w, u, b % blocks, at);
+        for (int c = 0; c < cols; c++) {
+            const struct arm_a32 *ac = a + (size_t)c * col_blocks;
+            if (type == TYPE_NVFP4) {
+                const struct pk_nvfp4b *p = &((const struct pk_nvfp4 *)u)->b[b % 2];
+                for (int h = 0; h < 2; h++) {
+                    const int32x4_t sum =
+                        dot_half(vdupq_n_s32(0), w + 4 * h, vld1q_s8(ac->q + 16 * h), false);
+                    const float32x4_t d = scales_e4m3(p->sc[h] + r);
+                    y[c] = vfmaq_f32(y[c], vmulq_n_f32(d, ac->d), vcvtq_f32_s32(sum));
+                }
+                continue;
+            }
+            const int32x4_t sum = dot32(w, ac, 0, wide);
+            if (type == TYPE_IQ4_XS) {
+                const int32x4_t sc = bytes_s(((const struct pk_iq4_xs *)u)->b[b].sc + r);
+                s[c] = vfmaq_n_f32(s[c], vcvtq_f32_s32(vmulq_s32(sc, sum)), ac->d);
+                continue;
+            }
+            const float32x4_t d =
+                type == TYPE_MXFP4 ? scales_e8m0(u + r) : halves((const f16_bits *)u + r);
+            y[c] = vfmaq_f32(y[c], vmulq_n_f32(d, ac->d), vcvtq_f32_s32(sum));
+        }
+    }
+    for (int c = 0; c < cols; c++) {
+        if (type == TYPE_IQ4_XS)
+            y[c] = vfmaq_f32(y[c], halves((const f16_bits *)unit + r), s[c]);
+        vst1q_f32(acc + 16 * c, y[c]);
+    }
+}
 
 /* ---- the loop over groups and columns
  * ------------------------------------------------------------ */
@@ -126,8 +173,12 @@ INLINE void tile(uint32_t type, int cols, const uint8_t *group, int n_blocks, si
 }
 
 INLINE void mul(uint32_t type, size_t unit, const struct mat *w, const struct acts *a, float *y,
-                size_t ldy, bool add, int32_t g0, int32_t g1)
+                size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch)
 {
+    if (a->n > COLS && !book_type(type)) {
+        panel_mul(type, unit, sweep_of(kind_of(type)), w, a, a->n, y, ldy, add, g0, g1, scratch);
+        return;
+    }
     const int n_blocks = w->n_cols / 32;
     const struct arm_a32 *cols = (const struct arm_a32 *)a->a32;
     for (int32_t g = g0; g < g1; g++) {
@@ -160,8 +211,7 @@ INLINE void mul(uint32_t type, size_t unit, const struct mat *w, const struct ac
     static void mul_##t(const struct mat *w, const struct acts *a, float *y, size_t ldy, bool add, \
                         int32_t g0, int32_t g1, void *scratch)                                     \
     {                                                                                              \
-        (void)scratch;                                                                             \
-        mul(TYPE_##T, sizeof(struct pk_##t), w, a, y, ldy, add, g0, g1);                           \
+        mul(TYPE_##T, sizeof(struct pk_##t), w, a, y, ldy, add, g0, g1, scratch);                  \
     }
 MUL(Q4_0, q4_0)
 MUL(Q4_1, q4_1)
@@ -192,6 +242,8 @@ MUL(IQ1_M, iq1_m)
 
 static void set_quants(struct kernels *k)
 {
+    if (k->mm_scratch_bytes < sizeof(struct arm_scratch))
+        k->mm_scratch_bytes = sizeof(struct arm_scratch);
     k->mul_mat[TYPE_Q4_0] = mul_q4_0;
     k->mul_mat[TYPE_Q4_1] = mul_q4_1;
     k->mul_mat[TYPE_Q5_0] = mul_q5_0;
