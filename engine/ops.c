@@ -316,19 +316,36 @@ static void tile_merge(struct fwd *f, const struct tile *t, const float *states,
                                       (size_t)(t->kvh * group + t->h0 + h)) * hp->d_v);
 }
 
+/* Long contexts and few rows: spans are pieces of work of their own. */
+static bool splits_spans(const struct fwd *f)
+{
+    if (f->n > PRIVATE_ROWS || f->n_th == 1)
+        return false;
+    for (int r = 0; r < f->s->n_runs; r++)
+        if (f->s->runs[r].pos0 + f->s->runs[r].n > ATTEND_SPAN)
+            return true;
+    return false;
+}
+
 /* How attention is cut: rows a tile, heads a tile. */
 struct cut {
     int rows, heads, heads_tiles;
 };
 
-static struct cut cut_run(const struct fwd *f, const struct run *run)
+static struct cut cut_run(const struct fwd *f, const struct run *run, int32_t window)
 {
     const struct hparams *hp = f->hp;
     const int group = hp->n_head / hp->n_head_kv;
     struct cut c = {.heads = group};
-    /* Few tiles (one kv head, one row): cut the group of query heads as well. */
-    if (run->n * hp->n_head_kv < 2 * f->n_th) {
-        c.heads = group * run->n * hp->n_head_kv / (2 * f->n_th);
+    /* Heads of a group share each load of keys and values (three heads cost twice what one does), so
+     * groups stay whole where the pieces of work go round. A window's spans are too uneven to
+     * count. */
+    int64_t pieces = (int64_t)run->n * hp->n_head_kv;
+    if (splits_spans(f) && !window)
+        pieces *= (run->pos0 + run->n - 1) / ATTEND_SPAN + 1;
+    if (pieces < 4 * f->n_th && pieces % f->n_th) {
+        const int64_t want = pieces < f->n_th ? f->n_th : 2 * f->n_th;
+        c.heads = (int)(group * pieces / want);
         c.heads = c.heads < 1 ? 1 : c.heads;
     }
     if (c.heads > ATTEND_MAX_Q)
@@ -346,11 +363,11 @@ static struct cut cut_run(const struct fwd *f, const struct run *run)
 }
 
 /* Tile number `i` over all runs, last rows first (they see most); false when there is none. */
-static bool tile_at(const struct fwd *f, int i, struct tile *t)
+static bool tile_at(const struct fwd *f, int32_t window, int i, struct tile *t)
 {
     for (int r = 0; r < f->s->n_runs; r++) {
         const struct run *run = &f->s->runs[r];
-        const struct cut c = cut_run(f, run);
+        const struct cut c = cut_run(f, run, window);
         const int row_tiles = (run->n + c.rows - 1) / c.rows;
         const int tiles = row_tiles * c.heads_tiles * f->hp->n_head_kv;
         if (i >= tiles) {
@@ -392,7 +409,7 @@ static void attend_by_span(struct fwd *f, const struct qkv *qkv, int il, int32_t
     float *states = take_shared(f, 0); /* the rest of the region */
     struct tile t;
     struct tile_args x;
-    for (int piece; (piece = crew_next(f->m->crew)), tile_at(f, piece / spans, &t);) {
+    for (int piece; (piece = crew_next(f->m->crew)), tile_at(f, window, piece / spans, &t);) {
         int32_t s0, s1;
         spans_seen(&t, window, &s0, &s1);
         const int32_t s = s0 + piece % spans;
@@ -403,7 +420,7 @@ static void attend_by_span(struct fwd *f, const struct qkv *qkv, int il, int32_t
                                        (size_t)(s - s0) * (size_t)x.a.n_q * one);
     }
     wait_all(f);
-    for (int i; (i = crew_next(f->m->crew)), tile_at(f, i, &t);) {
+    for (int i; (i = crew_next(f->m->crew)), tile_at(f, window, i, &t);) {
         int32_t s0, s1;
         spans_seen(&t, window, &s0, &s1);
         tile_merge(f, &t, states + (size_t)i * a_tile, s1 - s0, out);
@@ -416,7 +433,7 @@ static void attend_by_tile(struct fwd *f, const struct qkv *qkv, int il, int32_t
     struct tile_args x;
     const size_t one = attend_state_floats(f->hp->d_v);
     float *states = take_own(f, 0);
-    while (tile_at(f, crew_next(f->m->crew), &t)) {
+    while (tile_at(f, window, crew_next(f->m->crew), &t)) {
         int32_t s0, s1;
         spans_seen(&t, window, &s0, &s1);
         tile_setup(f, qkv, il, window, &t, &x);
@@ -424,16 +441,6 @@ static void attend_by_tile(struct fwd *f, const struct qkv *qkv, int il, int32_t
             f->k->attend_span(&x.a, s, states + (size_t)(s - s0) * (size_t)x.a.n_q * one);
         tile_merge(f, &t, states, s1 - s0, out);
     }
-}
-
-static bool splits_spans(const struct fwd *f)
-{
-    if (f->n > PRIVATE_ROWS || f->n_th == 1)
-        return false;
-    for (int r = 0; r < f->s->n_runs; r++)
-        if (f->s->runs[r].pos0 + f->s->runs[r].n > ATTEND_SPAN)
-            return true;
-    return false;
 }
 
 struct in op_attention(struct fwd *f, struct qkv *t, int il, int32_t window)
