@@ -1,5 +1,9 @@
 /* kernels/crew.c - the crew: threads that run one step together and sleep in between.
  *
+ * A crew whose size was left to us follows the machine that we are given (crew_refresh): CPUs that
+ * a container or taskset takes away are not run on from the next step on, new ones are used.
+ * Threads are started when they are first needed; those that are too many sleep.
+ *
  * A step wakes the crew once; inside it barriers spin, because a futex hand-over costs far more
  * than an operation of a small model. Waiting has three stages: spin with pauses (microseconds),
  * yield, and at last sleep on a futex: a waiter that spins on while the thread it waits for stands
@@ -36,6 +40,7 @@ enum {
     YIELD_NS = 60000,     /* yields end and sleep starts here */
     IDLE_SPIN_NS = 50000, /* between runs: the next step often comes at once */
     MOST_CPUS = 8192,
+    LOOK_NS = 1000000000, /* between looks at the quotas */
 };
 
 /* Who waits here sleeps at most on `value`; wakers look at `sleepers` first: no needless
@@ -46,15 +51,23 @@ struct gate {
 };
 
 struct crew {
-    int n;
+    int n;           /* threads started, the caller's among them */
+    int most;        /* threads that it may come to */
+    atomic_int size; /* threads of a run, now */
     pthread_t *threads;
     struct worker *workers;
     void (*fn)(void *arg, int i);
     void *arg;
     int run_n;
     bool stop;
-    cpu_set_t *mask;   /* all CPUs we may use, or NULL: threads are not bound */
-    int *cpus;         /* of each thread */
+    cpu_set_t *mask;            /* all CPUs we may use, or NULL: not known, threads are not bound */
+    int *cpus;                  /* of each thread, */
+    bool bound;                 /* if they are bound */
+    unsigned bindings;          /* changes of what is bound where */
+    bool live;                  /* the size was left to us */
+    const char *cgroups, *self; /* live: where the quotas stand, */
+    int quota;                  /* and what they said last */
+    int64_t look_again_ns;
     struct gate start; /* value: run number << N_BITS | threads that take part */
     struct gate end;   /* value: threads still running */
     struct gate phase; /* value: barriers passed */
@@ -66,6 +79,7 @@ struct crew {
 struct worker {
     struct crew *crew;
     int i;
+    unsigned bindings; /* as of when this thread was bound last */
 };
 
 static void relax(void)
@@ -127,14 +141,24 @@ static void bind_to(int cpu)
     CPU_FREE(one);
 }
 
+static void follow_bindings(struct worker *w)
+{
+    const struct crew *c = w->crew;
+    if (w->bindings == c->bindings)
+        return;
+    w->bindings = c->bindings;
+    if (c->bound)
+        bind_to(c->cpus[w->i]);
+    else if (c->mask)
+        sched_setaffinity(0, CPU_ALLOC_SIZE(MOST_CPUS), c->mask);
+}
+
 static void *work(void *arg)
 {
     struct worker *w = arg;
     struct crew *c = w->crew;
     unsigned seen = 0;
     cpu_float_mode();
-    if (c->mask)
-        bind_to(c->cpus[w->i]);
     for (;;) {
         int64_t waited;
         seen = gate_wait(&c->start, seen, IDLE_SPIN_NS, 0, &waited);
@@ -142,10 +166,26 @@ static void *work(void *arg)
             continue; /* not in this run; fn and arg may already be the next run's */
         if (c->stop)
             return NULL;
+        follow_bindings(w);
         c->fn(c->arg, w->i);
         if (atomic_fetch_sub(&c->end.value, 1) == 1)
             gate_open(&c->end);
     }
+}
+
+/* The caller of a run is free again, for its other work and threads that it starts; unless somebody
+ * else has just said where it shall run. */
+static void unbind_caller(const struct crew *c)
+{
+    const size_t bytes = CPU_ALLOC_SIZE(MOST_CPUS);
+    cpu_set_t *now = CPU_ALLOC(MOST_CPUS);
+    if (!now)
+        return;
+    CPU_ZERO_S(bytes, now);
+    if (!sched_getaffinity(0, bytes, now) && CPU_COUNT_S(bytes, now) == 1 &&
+        CPU_ISSET_S((size_t)c->cpus[0], bytes, now))
+        sched_setaffinity(0, bytes, c->mask);
+    CPU_FREE(now);
 }
 
 static void start_run(struct crew *c, int n)
@@ -170,15 +210,15 @@ void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg)
     }
     atomic_store(&c->end.value, (unsigned)n - 1);
     start_run(c, n);
-    if (c->mask)
+    if (c->bound)
         bind_to(c->cpus[0]);
     fn(arg, 0);
     unsigned left;
     int64_t waited;
     while ((left = atomic_load_explicit(&c->end.value, memory_order_acquire)) != 0)
         gate_wait(&c->end, left, SPIN_NS, YIELD_NS, &waited);
-    if (c->mask) /* the caller's other work, and threads that it starts, are free again */
-        sched_setaffinity(0, CPU_ALLOC_SIZE(MOST_CPUS), c->mask);
+    if (c->bound)
+        unbind_caller(c);
 }
 
 void crew_barrier(struct crew *c, int i)
@@ -213,7 +253,12 @@ int crew_next(struct crew *c)
 
 int crew_size(const struct crew *c)
 {
-    return c->n;
+    return atomic_load_explicit(&c->size, memory_order_relaxed);
+}
+
+int crew_most(const struct crew *c)
+{
+    return c->most;
 }
 
 /* ---- how many ----------------------------------------------------------------------------------
@@ -265,61 +310,131 @@ static int usable(cpu_set_t **mask, int *cpus, int cap)
     return n < 1 ? 1 : n;
 }
 
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 int crew_default_size(void)
 {
     cpu_set_t *mask;
     int n = usable(&mask, NULL, 0), quota = cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
     if (mask)
         CPU_FREE(mask);
-    if (quota && quota < n)
-        n = quota;
-    return n > MAX_CREW ? MAX_CREW : n;
+    return least(quota ? least(quota, n) : n, MAX_CREW);
 }
 
-struct crew *crew_new(int n_threads, struct err *e)
+/* Start threads until there are n; as many as the system gives. */
+static int start_threads(struct crew *c, int n)
 {
-    int n = n_threads > 0 ? n_threads : crew_default_size();
-    if (n > MAX_CREW) {
-        err_set(e, ERR_LIMIT, "%d threads are more than %d", n, MAX_CREW);
-        return NULL;
-    }
-    struct crew *c = aligned_alloc(64, sizeof *c);
-    if (!c) {
-        err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", n);
-        return NULL;
-    }
-    memset(c, 0, sizeof *c);
-    c->n = 1;
-    atomic_store(&c->spin_ns, SPIN_NS);
-    c->threads = calloc((size_t)n, sizeof *c->threads);
-    c->workers = calloc((size_t)n, sizeof *c->workers);
-    c->cpus = calloc((size_t)n, sizeof *c->cpus);
-    if (!c->threads || !c->workers || !c->cpus) {
-        crew_free(c);
-        err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", n);
-        return NULL;
-    }
-    if (n > 1 && usable(&c->mask, c->cpus, n) != n && c->mask) { /* room to move, or too little */
-        CPU_FREE(c->mask);
-        c->mask = NULL;
-    }
     sigset_t all, old; /* signals are the main thread's business */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int rc = 0;
-    for (; c->n < n; c->n++) {
-        c->workers[c->n] = (struct worker){c, c->n};
+    for (; c->n < n && !rc; c->n += !rc) {
+        c->workers[c->n] = (struct worker){.crew = c, .i = c->n};
         rc = pthread_create(&c->threads[c->n], NULL, work, &c->workers[c->n]);
-        if (rc)
-            break;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc) {
-        err_set(e, ERR_MEMORY, "cannot start thread %d of %d: %s", c->n + 1, n, strerror(rc));
+    return rc;
+}
+
+/* The machine as it is now: mask, cores, bindings, size. `wanted` threads, or 0: as many as may be.
+ * Returns the error of a thread that could not be started. */
+static int look(struct crew *c, int wanted)
+{
+    cpu_set_t *mask;
+    const int cores = usable(&mask, c->cpus, c->most);
+    int n = wanted;
+    if (!n) {
+        const int quota = cpu_quota(c->cgroups, c->self);
+        n = least(quota ? least(quota, cores) : cores, c->most);
+    }
+    if (c->mask)
+        CPU_FREE(c->mask);
+    c->mask = mask;
+    c->bound = n > 1 && n == cores && mask; /* else room to move, or too little */
+    c->bindings++;
+    const int rc = start_threads(c, n);
+    atomic_store_explicit(&c->size, least(n, c->n), memory_order_relaxed);
+    return rc;
+}
+
+static bool mask_changed(const struct crew *c)
+{
+    const size_t bytes = CPU_ALLOC_SIZE(MOST_CPUS);
+    cpu_set_t *now = CPU_ALLOC(MOST_CPUS);
+    if (!now)
+        return false;
+    CPU_ZERO_S(bytes, now);
+    const bool changed =
+        !sched_getaffinity(0, bytes, now) && (!c->mask || !CPU_EQUAL_S(bytes, now, c->mask));
+    CPU_FREE(now);
+    return changed;
+}
+
+void crew_refresh(struct crew *c)
+{
+    if (!c->live)
+        return;
+    const int64_t now = time_mono_ns();
+    if (now < c->look_again_ns && !mask_changed(c))
+        return;
+    c->look_again_ns = now + LOOK_NS;
+    const int quota = cpu_quota(c->cgroups, c->self), size = crew_size(c);
+    if (quota == c->quota && !mask_changed(c))
+        return;
+    c->quota = quota;
+    look(c, 0); /* a thread that does not start is missed, not needed */
+    if (crew_size(c) != size)
+        log_line(LOG_INFO,
+                 "%d threads from now on (there were %d): the CPUs that we may use changed",
+                 crew_size(c), size);
+}
+
+struct crew *crew_new_under(int n_threads, const char *cgroups, const char *self, struct err *e)
+{
+    const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+    const int most = n_threads > 0 ? n_threads : cpus < 1 ? 1 : (int)least((int)cpus, MAX_CREW);
+    if (most > MAX_CREW) {
+        err_set(e, ERR_LIMIT, "%d threads are more than %d", most, MAX_CREW);
+        return NULL;
+    }
+    struct crew *c = aligned_alloc(64, sizeof *c);
+    if (!c) {
+        err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", most);
+        return NULL;
+    }
+    memset(c, 0, sizeof *c);
+    c->n = 1;
+    c->most = most;
+    c->live = n_threads <= 0;
+    c->cgroups = cgroups;
+    c->self = self;
+    atomic_store(&c->spin_ns, SPIN_NS);
+    c->threads = calloc((size_t)most, sizeof *c->threads);
+    c->workers = calloc((size_t)most, sizeof *c->workers);
+    c->cpus = calloc((size_t)most, sizeof *c->cpus);
+    if (!c->threads || !c->workers || !c->cpus) {
+        crew_free(c);
+        err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", most);
+        return NULL;
+    }
+    c->quota = c->live ? cpu_quota(cgroups, self) : 0;
+    c->look_again_ns = time_mono_ns() + LOOK_NS;
+    const int rc = look(c, n_threads > 0 ? n_threads : 0);
+    if (rc && n_threads > 0) {
+        err_set(e, ERR_MEMORY, "cannot start thread %d of %d: %s", c->n + 1, n_threads,
+                strerror(rc));
         crew_free(c);
         return NULL;
     }
     return c;
+}
+
+struct crew *crew_new(int n_threads, struct err *e)
+{
+    return crew_new_under(n_threads, "/sys/fs/cgroup", "/proc/self/cgroup", e);
 }
 
 void crew_free(struct crew *c)

@@ -169,10 +169,15 @@ double ref_log(double x);
 /* ---- the crew of threads -------------------------------------------------------------------------- */
 
 struct crew;
-/* n threads (the caller of crew_run is thread 0). 0 = by affinity mask and cgroup quota. */
+/* n threads (the caller of crew_run is thread 0). 0 = by affinity mask and cgroup quota, and as these
+ * change. */
 struct crew *crew_new(int n_threads, struct err *e);
 void crew_free(struct crew *c);
-int crew_size(const struct crew *c);
+int crew_size(const struct crew *c); /* threads that a run gets now; may change in crew_refresh */
+int crew_most(const struct crew *c); /* threads that it may ever have */
+/* Look whether CPUs came or went: the mask each time, quotas once a second. Between runs, by whoever
+ * may call crew_run. */
+void crew_refresh(struct crew *c);
 /* Run fn(arg, i) on threads 0..n-1 (n <= crew_size) and wait for all. Between runs the threads
  * sleep: an idle crew costs nothing. Only one crew_run at a time (the caller sees to that). */
 void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg);

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -238,6 +239,93 @@ static void quota_v1_is_read_too(void **state)
     assert_int_equal(quota("4:cpuacct,cpu:/e\n"), 4);
 }
 
+/* ---- a crew that follows what it is given ------------------------------------------------------ */
+
+/* The quota file is looked at once a second. */
+static void wait_a_look(struct crew *c)
+{
+    usleep(1050000);
+    crew_refresh(c);
+}
+
+static int all_run(struct crew *c)
+{
+    atomic_int total = 0;
+    crew_run(c, crew_size(c), count_fn, &total);
+    assert_int_equal(atomic_load(&total), crew_size(c));
+    return crew_size(c);
+}
+
+static void the_size_follows_the_quota(void **state)
+{
+    (void)state;
+    struct crew *c = crew_new_under(0, "/nowhere", "/nowhere/self", NULL);
+    assert_non_null(c);
+    const int all = all_run(c);
+    crew_free(c);
+    if (all < 2) {
+        print_message("skipped: one CPU\n");
+        skip();
+    }
+    char self[256], more[64];
+    put("a/cpu.max", "100000 100000\n");
+    put("self", "0::/a\n");
+    snprintf(self, sizeof self, "%s/self", root);
+    c = crew_new_under(0, root, self, NULL);
+    assert_non_null(c);
+    assert_int_equal(all_run(c), 1);
+    assert_true(crew_most(c) >= all);
+    put("a/cpu.max", "max 100000\n");
+    wait_a_look(c);
+    assert_int_equal(all_run(c), all);
+    snprintf(more, sizeof more, "%d 100000\n", all * 100000 - 1); /* rounded down */
+    put("a/cpu.max", more);
+    wait_a_look(c);
+    assert_int_equal(all_run(c), all - 1);
+    put("a/cpu.max", "20000 100000\n");
+    wait_a_look(c);
+    assert_int_equal(all_run(c), 1);
+    crew_free(c);
+}
+
+static void the_size_follows_the_affinity_mask(void **state)
+{
+    (void)state;
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    struct crew *c = crew_new_under(0, "/nowhere", "/nowhere/self", NULL);
+    assert_non_null(c);
+    const int all = all_run(c);
+    if (all < 2) {
+        crew_free(c);
+        print_message("skipped: one CPU\n");
+        skip();
+    }
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+        if (CPU_ISSET(i, &before))
+            CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    crew_refresh(c);
+    assert_int_equal(all_run(c), 1);
+    cpu_set_t now;
+    assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+    assert_true(CPU_EQUAL(&now, &one)); /* a run does not take back what the user said */
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    crew_refresh(c);
+    assert_int_equal(all_run(c), all);
+    assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+    assert_true(CPU_EQUAL(&now, &before));
+    crew_free(c);
+    c = crew_new(2, NULL); /* a size that was asked for stays */
+    assert_non_null(c);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    crew_refresh(c);
+    assert_int_equal(all_run(c), 2);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    crew_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +340,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(quota_below_one_is_one_and_none_is_zero, new_root,
                                         drop_root),
         cmocka_unit_test_setup_teardown(quota_v1_is_read_too, new_root, drop_root),
+        cmocka_unit_test_setup_teardown(the_size_follows_the_quota, new_root, drop_root),
+        cmocka_unit_test(the_size_follows_the_affinity_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,7 +294,7 @@ void model_unload(struct model *m)
     for (int i = 0; i < 2; i++)
         big_free(m->region[i], m->region_bytes[i]);
     if (m->own_mem)
-        for (int i = 0; i < crew_size(m->crew); i++)
+        for (int i = 0; i < crew_most(m->crew); i++)
             big_free(m->own_mem[i], m->own_bytes);
     free(m->own_mem);
     big_free(m->logits, m->logits_bytes);

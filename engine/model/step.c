@@ -88,7 +88,7 @@ static int prepare(struct model *m, const struct step *s, struct err *e)
     }
     const size_t own = ((m->k->mm_scratch_bytes + 63) & ~(size_t)63) +
                        ops_own_bytes(m, s->n_rows, longest);
-    const int n_th = crew_size(m->crew);
+    const int n_th = crew_most(m->crew);
     if (!m->own_mem && !(m->own_mem = calloc((size_t)n_th, sizeof *m->own_mem)))
         return err_set(e, ERR_MEMORY, "no memory for a step");
     if (own > m->own_bytes) {
@@ -131,6 +131,7 @@ int model_step(struct model *m, struct step *s, struct err *e)
             rows[n++] = s->runs[i].row0 + j;
     if (prepare(m, s, e))
         goto done;
+    crew_refresh(m->crew);
     int n_th = crew_size(m->crew);
     if (s->n_threads > 0 && s->n_threads < n_th)
         n_th = s->n_threads;
