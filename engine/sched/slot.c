@@ -111,6 +111,8 @@ static int job_start(struct slot *s, struct eng_job *j, struct err *e)
         j->speculate = ENG_SPECULATE_OFF;
     else if (j->opt.speculate == 1 && j->speculate == ENG_SPECULATE_OFF)
         j->speculate = ENG_SPECULATE_AUTO;
+    if (!strcmp(s->g->k->name, "blas")) /* a batch changes its bits: a draft could change the answer */
+        j->speculate = ENG_SPECULATE_OFF;
     j->piece.stops = j->opt.stops;
     j->piece.n_stops = j->opt.n_stops;
     if (smp_init(&j->smp, &j->opt, seed, tok_n_vocab(s->m->vocab), e))
