@@ -141,8 +141,9 @@ def main():
         for kind in ("quants", "floats"):
             for path in sorted(glob.glob(f"{args.arm_build}/kernels/libkernels_{table}.a.p/*{kind}_{table}.c.o")):
                 for name, code in sorted(functions(path).items()):
-                    short = name.removeprefix("mul_").upper()
-                    if not name.startswith(("mul_", "sweep_")) or args.only and short != args.only.upper():
+                    short = name.split(".")[0].removeprefix("mul_")
+                    short = short.upper() if name.startswith("mul_") else short.replace("sweep_", "panel ")
+                    if not name.startswith(("mul_", "sweep_")) or args.only and short.upper() != args.only.upper():
                         continue
                     cells = row(args, table, short, code)
                     if cells:
