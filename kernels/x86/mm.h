@@ -54,8 +54,20 @@ struct mm_type {
     void (*tile[MM_COLS_MAX / 2 + 1])(const struct panel *p, int n_blocks, const int32_t *a,
                                       float (*acc)[16], float (*s)[16]);
     /* acc[c][r] = all blocks; by width */
-    void (*gemv[MM_COLS_MAX + 1])(const uint8_t *units, int n_units, const int32_t *a, float (*acc)[16]);
+    void (*gemv[MM_COLS_MAX + 1])(const uint8_t *units, int n_units, const int32_t *a,
+                                  float (*acc)[16]);
 };
+
+/* GEMV leaves fetching to the CPU, which follows a stream that is read in order (prefetches of our
+ * own, 1.5 KiB ahead, cost 10 to 25 % on Zen 4). Steps of Q6_K take low and
+ * upper bits from two places in turn, so its blocks' lines are asked for in order first: 26 -> 32
+ * GB/s a core. */
+static inline __attribute__((always_inline)) void touch_in_order(int type, const uint8_t *block,
+                                                                 size_t bytes)
+{
+    for (size_t o = 0; type == TYPE_Q6_K && o < bytes; o += 64)
+        __builtin_prefetch(block + o);
+}
 
 void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,
             size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch);

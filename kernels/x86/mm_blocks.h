@@ -180,8 +180,6 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
             f[r][c] = v_zero();
     for (int i = 0; i < nb; i++, b += unit, a += A32_FIELDS * C) {
         vi s[R][C_MAX];
-        for (size_t o = 0; o < unit; o += 64)
-            _mm_prefetch((const char *)b + 1536 + o, _MM_HINT_T0);
         sums(type, false, C, b, a, s);
 #pragma GCC unroll 6
         for (int c = 0; c < C; c++) {

@@ -126,8 +126,6 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
         s0[c] = s1[c] = _mm256_setzero_ps();
     for (int i = 0; i < nb; i++, b += unit, a += A32_FIELDS * C) {
         __m256i s[2][C_MAX];
-        for (size_t o = 0; o < unit; o += 64)
-            _mm_prefetch((const char *)b + 1536 + o, _MM_HINT_T0);
         sums(type, false, C, b, a, s);
         const __m256 d0 = scale8(b, 0), d1 = scale8(b, 1);
 #pragma GCC unroll 6

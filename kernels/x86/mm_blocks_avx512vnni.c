@@ -81,8 +81,6 @@ AI void gemv(const int type, const int C, const size_t unit, const uint8_t *b, i
         acc[c] = _mm512_setzero_ps();
     for (int i = 0; i < nb; i++, b += unit, a += A32_FIELDS * C) {
         __m512i s[C_MAX];
-        for (size_t o = 0; o < unit; o += 64)
-            _mm_prefetch((const char *)b + 2048 + o, _MM_HINT_T0);
         sums(type, false, C, b, a, s);
         const __m512 d = scale16(b);
 #pragma GCC unroll 12

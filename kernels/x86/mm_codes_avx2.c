@@ -107,8 +107,6 @@ AI void gemv(const int type, const int C, const int blocks, const size_t header,
         b += header;
         for (int j = 0; j < blocks; j++, b += block, a += A32_FIELDS * C) {
             __m256i s[2][C_MAX];
-            for (size_t o = 0; o < block; o += 64)
-                _mm_prefetch((const char *)b + 1536 + o, _MM_HINT_T0);
             sums(type, false, C, b, a, s);
 #pragma GCC unroll 2
             for (int h = 0; h < 2; h++) {

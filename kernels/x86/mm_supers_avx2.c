@@ -197,8 +197,7 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
         b += header;
         for (int j = 0; j < 8; j++, b += block, a += A32_FIELDS * C) {
             __m256i v[2][C_MAX];
-            for (size_t o = 0; o < block; o += 64)
-                _mm_prefetch((const char *)b + 1536 + o, _MM_HINT_T0);
+            touch_in_order(type, b, block);
             sums(type, false, C, b, a, v);
 #pragma GCC unroll 6
             for (int c = 0; c < C; c++) {
