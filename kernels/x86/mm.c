@@ -59,6 +59,29 @@ static void sweep(const struct mm_type *t, int cols, const struct mat *w, const 
         store(y + (size_t)(g + i) * MAT_ROWS, ldy, add, c1 - c0, rows_of(w, g + i), m->acc[i]);
 }
 
+/* Columns up to which GEMV, once for each tile's width, beats a panel: it takes codes apart again
+ * for each of them but writes none to memory. One row group stays in cache, so the weights are read
+ * once. 8 columns on Zen 4: 1.35 to 1.45 times as fast (avx2); 16: 1.0 to 1.4 (avx512vnni). */
+static int few_columns(const struct mm_type *t, uint32_t type, int cols)
+{
+    enum { FEW = 16 };
+    if (!t->gemv[1]) /* AMX, which is asked for many columns only */
+        return 0;
+    switch (type) { /* codes out of books, digits to base 3: dear to take apart */
+    case TYPE_IQ1_S:
+    case TYPE_IQ1_M:
+    case TYPE_IQ2_XXS:
+    case TYPE_IQ2_XS:
+    case TYPE_IQ2_S:
+    case TYPE_IQ3_XXS:
+    case TYPE_IQ3_S:
+    case TYPE_TQ1_0:
+        return cols;
+    default:
+        return cols > FEW ? cols : FEW;
+    }
+}
+
 void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,
             size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch)
 {
@@ -68,10 +91,12 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
 
     if (n <= 0)
         return;
-    if (n <= cols) {
+    if (n <= few_columns(t, w->type, cols)) {
         for (int32_t g = g0; g < g1; g++) {
-            t->gemv[a32_width(n, cols, 0)](w->data + (size_t)g * w->group_bytes, nb / t->blocks,
-                                           a32, m->acc[0]);
+            const uint8_t *units = w->data + (size_t)g * w->group_bytes;
+            for (int c = 0; c < n; c += cols)
+                t->gemv[a32_width(n, cols, c)](units, nb / t->blocks, a32 + a32_offset(nb, c),
+                                               m->acc[0] + c);
             store(y + (size_t)g * MAT_ROWS, ldy, add, n, rows_of(w, g), m->acc[0]);
         }
         return;

@@ -1,6 +1,6 @@
 /* kernels/x86/mm.h - the plan of a quantized matmul, the same for all x86 ISAs. Private.
  *
- * As many columns as a tile holds: straight from the packed form (`gemv`). More: a panel of one row
+ * Few columns: straight from the packed form (`gemv`). More: a panel of one row
  * group is unpacked into scratch (bytes and f32 scales) and swept by tiles of 16 rows x `width`.
  * Sums wait in scratch as [column][16 rows] f32 between panels of k, which changes no bits
  * (design: shared/performance.md, sections 2 and 6), and go to y once at the end. */
