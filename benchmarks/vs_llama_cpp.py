@@ -146,7 +146,7 @@ def main():
     python = build_venv(args.venv, args.cmake_args)
 
     report = {"cpu": cpu_name(), "date": time.strftime("%Y-%m-%d"), "threads": args.threads,
-              "rounds": args.rounds, "command": " ".join(sys.argv), "models": []}
+              "rounds": args.rounds, "command": " ".join(map(os.path.basename, sys.argv)), "models": []}
     lines = ["| model | test | chaski t/s | llama.cpp t/s | ratio | min..max of both |",
              "| --- | --- | ---: | ---: | ---: | --- |"]
     for model in args.models:
