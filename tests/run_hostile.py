@@ -110,7 +110,8 @@ class Files:
             ("logits of wrong ids",
              ["logits", "-m", path, "--tokens", self.ids[wrong], "--out", out, "--threads", "1"]),
             ("tokenize", ["tokenize", "-m", path] + (["--special", "--bos"] if turn % 2 else [])),
-            ("bench", ["bench", "-m", path, "-p", "8", "-n", "2", "-r", "1", "-t", "2"])
+            ("bench", ["bench", "-m", path, "-p", "8", "-n", "2", "-r", "1", "-t", "2",
+                       "--limits=false"])
         ]
         bad = []
         for what, args in runs:
