@@ -137,11 +137,26 @@ struct eng_stats { /* valid during sink.done only */
     const json_t *warnings;   /* array or NULL */
 };
 
+struct eng_logprob { /* a token and the natural log of its probability before masks and temperature */
+    const char *bytes; /* of the token; not always whole characters */
+    size_t n;
+    float logprob;
+    const struct eng_logprob *top; /* the likeliest instead, falling; NULL inside such a list */
+    size_t n_top;
+};
+
+struct eng_piece { /* valid during sink.piece only */
+    const char *text; /* whole characters of UTF-8 */
+    size_t n;
+    const struct eng_logprob *logprobs; /* of the tokens that ended in this piece, when asked for */
+    size_t n_logprobs;
+};
+
 struct eng_sink { /* called on an engine thread; must not block and must not call the engine,
                    * but eng_job_cancel and eng_job_hold are fine. done or fail comes exactly
                    * once and last. */
     void *arg;
-    void (*piece)(void *arg, const char *text, size_t n); /* whole characters of UTF-8 */
+    void (*piece)(void *arg, const struct eng_piece *p);
     void (*done)(void *arg, const struct eng_stats *stats);
     void (*fail)(void *arg, const struct err *e);
 };

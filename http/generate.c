@@ -55,18 +55,18 @@ static void put_bytes(struct call *c, const struct gen *g, struct buf *b, bool i
 
 /* ---- the sink: the engine's thread --------------------------------------------------------- */
 
-static void on_piece(void *arg, const char *text, size_t n)
+static void on_piece(void *arg, const struct eng_piece *p)
 {
     struct call *c = arg;
     struct gen *g = c->state;
-    if (!n)
+    if (!p->n)
         return; /* empty pieces are not sent (7.1) */
     if (!g->ask.stream) {
-        buf_add(&g->text, text, n);
+        buf_add(&g->text, p->text, p->n);
         return;
     }
     struct buf b = {0};
-    begin_object(&b, g, text, n);
+    begin_object(&b, g, p->text, p->n);
     buf_puts(&b, ",\"done\":false}");
     put_bytes(c, g, &b, false);
 }

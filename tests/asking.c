@@ -23,11 +23,11 @@ static struct store_model *models[4];
 
 /* ---- a sink that remembers ------------------------------------------------------------ */
 
-static void on_piece(void *arg, const char *p, size_t n)
+static void on_piece(void *arg, const struct eng_piece *p)
 {
     struct answer *a = arg;
     pthread_mutex_lock(&a->lock);
-    buf_add(&a->text, p, n);
+    buf_add(&a->text, p->text, p->n);
     pthread_mutex_unlock(&a->lock);
 }
 

@@ -225,7 +225,7 @@ static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
         int n = snprintf(word, 32, "w%ld ", i);
         for (; n < n_bytes; n++)
             word[n] = 'x';
-        j->sink.piece(j->sink.arg, word, (size_t)n);
+        j->sink.piece(j->sink.arg, &(struct eng_piece){.text = word, .n = (size_t)n});
         s->eval_count++;
     }
     rc = 0;
@@ -256,7 +256,8 @@ static void *run(void *arg)
         s.seed = s.seed_drawn ? 4711 : j->options.seed;
         const int64_t evaluating = time_mono_ns();
         if (good && strstr(j->prompt, "fake:echo")) {
-            j->sink.piece(j->sink.arg, j->prompt, strlen(j->prompt));
+            const struct eng_piece all = {.text = j->prompt, .n = strlen(j->prompt)};
+            j->sink.piece(j->sink.arg, &all);
             s.eval_count = 1;
         } else if (good) {
             good = words(j, &s, &e) == 0;

@@ -221,8 +221,10 @@ static void add_guesses(struct slot *s, struct plan *p)
 
 static void give(struct eng_job *j, struct buf *text)
 {
-    if (text->n)
-        j->sink.piece(j->sink.arg, text->p, text->n);
+    if (text->n) {
+        const struct eng_piece p = {.text = text->p, .n = text->n};
+        j->sink.piece(j->sink.arg, &p);
+    }
     buf_free(text);
 }
 
