@@ -95,6 +95,20 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
  * unless verbose; sorted keys; no general.name, no chat template), or NULL. */
 json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e);
 
+/* ---- text and tokens of a model that need not be loaded ------------------------------------- */
+
+struct eng_text; /* its tokenizer and its template, read from the header; shared, read-only */
+/* Cached by the file's digest, a bounded number of them. Blocks on the disk. */
+int eng_text_open(struct eng *g, const struct store_model *m, struct eng_text **out,
+                  struct err *e);
+void eng_text_close(struct eng_text *t); /* NULL is fine */
+const struct tok_vocab *eng_text_vocab(const struct eng_text *t);
+/* The prompt of a request with this chat, template_text and continue_last (as in eng_request),
+ * nothing cut: appended to `prompt`, its tokens counted as eng_stats.prompt_count has them. Either
+ * may be NULL. */
+int eng_text_prompt(const struct eng_text *t, const json_t *chat, const char *template_text,
+                    bool continue_last, struct buf *prompt, size_t *n_tokens, struct err *e);
+
 enum eng_kind { ENG_LOAD, ENG_GENERATE };
 
 struct eng_request { /* pointers are borrowed during eng_submit; what is needed is copied */

@@ -240,6 +240,8 @@ void on_root(struct call *c);
 void on_health(struct call *c);
 void on_blob_head(struct call *c);
 void on_blob_post(struct call *c);
+void on_tokenize(struct call *c);
+void on_detokenize(struct call *c);
 void on_cloud_status(struct call *c);
 void on_me(struct call *c);
 void on_signout(struct call *c);

@@ -21,6 +21,8 @@ static const struct route routes[] = {
     {"POST", "/api/blobs/", on_blob_post, 64 * MIB, false, false},
     {"POST", "/api/copy", on_copy, MIB, false, false},
     {"DELETE", "/api/delete", on_delete, MIB, false, false},
+    {"POST", "/api/tokenize", on_tokenize, 16 * MIB, false, false},
+    {"POST", "/api/detokenize", on_detokenize, 16 * MIB, false, false},
     {"GET", "/health", on_health, MIB, true, true},
     {"GET", "/api/status", on_cloud_status, MIB, false, true},
     {"POST", "/api/me", on_me, MIB, false, true},

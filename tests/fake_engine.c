@@ -15,6 +15,7 @@
 #include <time.h>
 #include "engine/engine.h"
 #include "engine/info.h"
+#include "engine/text.h"
 
 enum { MAX_MODELS = 16 };
 
@@ -33,6 +34,7 @@ struct eng {
     bool draining;
     struct eng_job *jobs;
     struct known *known;
+    struct text_cache *texts;
     struct eng_loaded loaded[MAX_MODELS];
     int64_t keep_ns[MAX_MODELS];
     int n_loaded;
@@ -64,6 +66,11 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
         return NULL;
     }
     g->cfg = *cfg;
+    g->texts = text_cache_new(cfg->store, e);
+    if (!g->texts) {
+        free(g);
+        return NULL;
+    }
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->less, NULL);
     return g;
@@ -101,6 +108,7 @@ void eng_free(struct eng *g)
         free(k->chat_template);
         free(k);
     }
+    text_cache_free(g->texts);
     pthread_mutex_destroy(&g->lock);
     pthread_cond_destroy(&g->less);
     free(g);
@@ -139,6 +147,13 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
 json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e)
 {
     return info_metadata(g->cfg.store, m, verbose, e);
+}
+
+int eng_text_open(struct eng *g, const struct store_model *m, struct eng_text **out,
+                  struct err *e)
+{
+    *out = text_cache_open(g->texts, m, e);
+    return *out ? 0 : -1;
 }
 
 /* ---- jobs ---------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include "engine/info.h"
+#include "engine/text.h"
 
 /* What the system can still give: MemAvailable, or what the cgroup leaves. */
 static uint64_t available_bytes(void)
@@ -57,7 +58,9 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
         g->cfg.memory_bytes = available_bytes() / 10 * 9;
     g->k = kernels_pick(cfg->isa, e);
     g->crew = g->k ? crew_new(cfg->n_threads, e) : NULL;
-    if (!g->crew) {
+    g->texts = g->crew ? text_cache_new(cfg->store, e) : NULL;
+    if (!g->texts) {
+        crew_free(g->crew);
         free(g);
         return NULL;
     }
@@ -113,6 +116,7 @@ void eng_free(struct eng *g)
         free(n->chat_template);
         free(n);
     }
+    text_cache_free(g->texts);
     crew_free(g->crew);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
@@ -154,6 +158,13 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
 json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e)
 {
     return info_metadata(g->cfg.store, m, verbose, e);
+}
+
+int eng_text_open(struct eng *g, const struct store_model *m, struct eng_text **out,
+                  struct err *e)
+{
+    *out = text_cache_open(g->texts, m, e);
+    return *out ? 0 : -1;
 }
 
 /* ---- submitting ------------------------------------------------------------------------------------ */

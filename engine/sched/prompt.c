@@ -3,12 +3,11 @@
  * Facts: spec/api.md, sections 5.4, 6.4, 6.5, 9. A prompt that does not fit is cut as the reference
  * cuts it, and the reply says how many tokens went. Special tokens are parsed only in the
  * template's own text, and in raw prompts. */
+#include "engine/render.h"
 #include "engine/sched/sched.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static int encode(const struct slot *s, const char *p, size_t n, const struct text_span *trusted,
                   size_t n_trusted, struct tok_ids *ids, struct err *e)
@@ -16,103 +15,13 @@ static int encode(const struct slot *s, const char *p, size_t n, const struct te
     return n ? tok_encode(s->m->vocab, p, n, trusted, n_trusted, ids, e) : 0;
 }
 
-/* ---- rendering a conversation ------------------------------------------------------------- */
-
-static json_t *token_text(const struct tok_vocab *v, tok_id id)
-{
-    if (id < 0)
-        return json_string("");
-    const struct text t = tok_text(v, id);
-    json_t *s = json_stringn(t.p, t.n);
-    return s ? s : json_string("");
-}
-
-/* The text of messages without a template: user's and assistant's contents, one after another. */
-static void contents_only(const json_t *messages, struct buf *out)
-{
-    size_t i;
-    const json_t *m;
-    json_array_foreach (messages, i, m) {
-        const char *role = json_string_value(json_object_get(m, "role"));
-        const json_t *c = json_object_get(m, "content");
-        if (role && (!strcmp(role, "user") || !strcmp(role, "assistant")) && json_is_string(c))
-            buf_add(out, json_string_value(c), json_string_length(c));
-    }
-}
-
-/* The last message is the assistant's and goes on: cut what the template put behind its text. */
-static void cut_behind_last(const json_t *messages, struct chat_prompt *p)
-{
-    const json_t *m = json_array_get(messages, json_array_size(messages) - 1);
-    const json_t *c = json_object_get(m, "content");
-    const char *text = json_string_value(c);
-    size_t n = json_string_length(c), at = p->text.n;
-    while (n && strchr(" \n\r\t", text[n - 1])) /* templates often trim */
-        n--;
-    if (!text || !n || n > p->text.n)
-        return;
-    for (size_t i = p->text.n - n + 1; i-- > 0;)
-        if (!memcmp(p->text.p + i, text, n)) {
-            at = i + n;
-            break;
-        }
-    p->text.n = at;
-    p->text.p[at] = 0;
-    while (p->n_trusted && p->trusted[p->n_trusted - 1].start >= at)
-        p->n_trusted--;
-    if (p->n_trusted && p->trusted[p->n_trusted - 1].end > at)
-        p->trusted[p->n_trusted - 1].end = at;
-}
-
-static int render(const struct slot *s, const struct eng_job *j, const json_t *messages,
-                  struct chat_prompt *out, struct err *e)
-{
-    if (!s->tpl && s->tpl_err.code && !j->template_text) {
-        if (e)
-            *e = s->tpl_err;
-        return -1;
-    }
-    struct chat_template *own = NULL;
-    const struct chat_template *t = s->tpl;
-    if (j->template_text) {
-        own = chat_template_new(CHAT_GO, j->template_text, strlen(j->template_text), e);
-        if (!own)
-            return -1;
-        t = NULL; /* only the bare prompt template gets here: contents alone */
-    }
-    int rc = -1;
-    if (!t) {
-        contents_only(messages, &out->text);
-        rc = out->text.failed ? err_set(e, ERR_MEMORY, "no memory for the prompt") : 0;
-    } else {
-        json_t *in = json_copy(j->chat);
-        char now[32];
-        const time_t sec = time(NULL);
-        struct tm tm;
-        localtime_r(&sec, &tm);
-        strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &tm);
-        if (!in || json_object_set(in, "messages", (json_t *)(uintptr_t)messages) ||
-            json_object_set_new(in, "add_generation_prompt", json_boolean(!j->continue_last)) ||
-            json_object_set_new(in, "bos_token", token_text(s->m->vocab, tok_bos(s->m->vocab))) ||
-            json_object_set_new(in, "eos_token", token_text(s->m->vocab, tok_eos(s->m->vocab))) ||
-            json_object_set_new(in, "$now", json_string(now)))
-            err_set(e, ERR_MEMORY, "no memory for the prompt");
-        else
-            rc = chat_render(t, in, out, e);
-        json_decref(in);
-    }
-    if (!rc && j->continue_last)
-        cut_behind_last(messages, out);
-    chat_template_free(own);
-    return rc;
-}
-
 /* Render and tokenize: ids of the prompt, no BOS added. */
 static int chat_ids(const struct slot *s, const struct eng_job *j, const json_t *messages,
                     struct tok_ids *ids, struct err *e)
 {
+    const struct renderer r = {s->m->vocab, s->tpl, &s->tpl_err};
     struct chat_prompt p = {0};
-    int rc = render(s, j, messages, &p, e);
+    int rc = render_prompt(&r, j->chat, messages, j->template_text, j->continue_last, &p, e);
     if (!rc)
         rc = encode(s, p.text.p, p.text.n, p.trusted, p.n_trusted, ids, e);
     chat_prompt_free(&p);

@@ -107,6 +107,7 @@ struct eng {
     int n_threads;             /* slot threads alive; lock */
     bool draining;             /* lock */
     struct info_entry *infos;  /* lock */
+    struct text_cache *texts;  /* its own lock */
 };
 
 /* slot.c: the thread of a slot. */

@@ -55,8 +55,18 @@ def gguf_text(s):
     return struct.pack("<Q", len(b)) + b
 
 
+def byte_letters():
+    """GPT-2's letters for the bytes 0..255."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    other = [b for b in range(256) if b not in plain]
+    letters = {b: chr(b) for b in plain} | {b: chr(256 + i) for i, b in enumerate(other)}
+    return [letters[b] for b in range(256)]
+
+
 def forge_gguf(salt="", keys=()):
-    """A small right file: architecture llama, a chat template, one F32 tensor."""
+    """A small right file: architecture llama, a chat template, a token for each byte and two
+    control tokens (256, 257), one F32 tensor."""
+    tokens = byte_letters() + ["<|im_start|>", "<|im_end|>"]
     kv = [("general.architecture", 8, gguf_text("llama")),
           ("general.name", 8, gguf_text("forged" + salt)),
           ("general.file_type", 4, struct.pack("<I", 0)),
@@ -66,7 +76,12 @@ def forge_gguf(salt="", keys=()):
           ("llama.rope.freq_base", 6, struct.pack("<f", 10000.0)),
           ("llama.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-5)),
           ("tokenizer.ggml.model", 8, gguf_text("gpt2")),
-          ("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, 2) + gguf_text("a") + gguf_text("b")),
+          ("tokenizer.ggml.pre", 8, gguf_text("gpt-2")),
+          ("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, len(tokens)) + b"".join(map(gguf_text, tokens))),
+          ("tokenizer.ggml.token_type", 9, struct.pack("<IQ258i", 5, 258, *[1] * 256, 3, 3)),
+          ("tokenizer.ggml.merges", 9, struct.pack("<IQ", 8, 0)),
+          ("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 257)),
+          ("tokenizer.ggml.add_bos_token", 7, b"\0"),
           ("tokenizer.chat_template", 8, gguf_text(JINJA)), *keys]
     out = b"GGUF" + struct.pack("<IQQ", 3, 1, len(kv))
     for key, kind, value in kv:

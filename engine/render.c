@@ -1,0 +1,98 @@
+/* engine/render.c - from a conversation to the text of its prompt, by the model's template.
+ *
+ * Facts: spec/api.md 6.4, 6.5. Neither weights nor a sequence are needed for it. */
+#include "engine/render.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+static json_t *token_text(const struct tok_vocab *v, tok_id id)
+{
+    if (id < 0)
+        return json_string("");
+    const struct text t = tok_text(v, id);
+    json_t *s = json_stringn(t.p, t.n);
+    return s ? s : json_string("");
+}
+
+/* The text of messages without a template: user's and assistant's contents, one after another. */
+static void contents_only(const json_t *messages, struct buf *out)
+{
+    size_t i;
+    const json_t *m;
+    json_array_foreach (messages, i, m) {
+        const char *role = json_string_value(json_object_get(m, "role"));
+        const json_t *c = json_object_get(m, "content");
+        if (role && (!strcmp(role, "user") || !strcmp(role, "assistant")) && json_is_string(c))
+            buf_add(out, json_string_value(c), json_string_length(c));
+    }
+}
+
+/* The last message is the assistant's and goes on: cut what the template put behind its text. */
+static void cut_behind_last(const json_t *messages, struct chat_prompt *p)
+{
+    const json_t *m = json_array_get(messages, json_array_size(messages) - 1);
+    const json_t *c = json_object_get(m, "content");
+    const char *text = json_string_value(c);
+    size_t n = json_string_length(c), at = p->text.n;
+    while (n && strchr(" \n\r\t", text[n - 1])) /* templates often trim */
+        n--;
+    if (!text || !n || n > p->text.n)
+        return;
+    for (size_t i = p->text.n - n + 1; i-- > 0;)
+        if (!memcmp(p->text.p + i, text, n)) {
+            at = i + n;
+            break;
+        }
+    p->text.n = at;
+    p->text.p[at] = 0;
+    while (p->n_trusted && p->trusted[p->n_trusted - 1].start >= at)
+        p->n_trusted--;
+    if (p->n_trusted && p->trusted[p->n_trusted - 1].end > at)
+        p->trusted[p->n_trusted - 1].end = at;
+}
+
+int render_prompt(const struct renderer *r, const json_t *chat, const json_t *messages,
+                  const char *template_text, bool continue_last, struct chat_prompt *out,
+                  struct err *e)
+{
+    if (!r->tpl && r->tpl_err->code && !template_text) {
+        if (e)
+            *e = *r->tpl_err;
+        return -1;
+    }
+    struct chat_template *own = NULL;
+    const struct chat_template *t = r->tpl;
+    if (template_text) {
+        own = chat_template_new(CHAT_GO, template_text, strlen(template_text), e);
+        if (!own)
+            return -1;
+        t = NULL; /* only the bare prompt template gets here: contents alone */
+    }
+    int rc = -1;
+    if (!t) {
+        contents_only(messages, &out->text);
+        rc = out->text.failed ? err_set(e, ERR_MEMORY, "no memory for the prompt") : 0;
+    } else {
+        json_t *in = json_copy((json_t *)(uintptr_t)chat);
+        char now[32];
+        const time_t sec = time(NULL);
+        struct tm tm;
+        localtime_r(&sec, &tm);
+        strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &tm);
+        if (!in || json_object_set(in, "messages", (json_t *)(uintptr_t)messages) ||
+            json_object_set_new(in, "add_generation_prompt", json_boolean(!continue_last)) ||
+            json_object_set_new(in, "bos_token", token_text(r->vocab, tok_bos(r->vocab))) ||
+            json_object_set_new(in, "eos_token", token_text(r->vocab, tok_eos(r->vocab))) ||
+            json_object_set_new(in, "$now", json_string(now)))
+            err_set(e, ERR_MEMORY, "no memory for the prompt");
+        else
+            rc = chat_render(t, in, out, e);
+        json_decref(in);
+    }
+    if (!rc && continue_last)
+        cut_behind_last(messages, out);
+    chat_template_free(own);
+    return rc;
+}

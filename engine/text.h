@@ -1,0 +1,13 @@
+/* engine/text.h - tokenizers and templates of models that need not be loaded. Private to engine/;
+ * the door has the functions of struct eng_text. */
+#ifndef CHASKI_ENGINE_TEXT_H
+#define CHASKI_ENGINE_TEXT_H
+
+#include "engine/engine.h"
+
+struct text_cache; /* any thread */
+struct text_cache *text_cache_new(struct store *s, struct err *e);
+void text_cache_free(struct text_cache *c); /* all texts are closed by then */
+/* The text of `m`, with a reference for the caller; NULL on error. */
+struct eng_text *text_cache_open(struct text_cache *c, const struct store_model *m, struct err *e);
+#endif
