@@ -110,6 +110,7 @@ int eng_text_prompt(const struct eng_text *t, const json_t *chat, const char *te
                     bool continue_last, struct buf *prompt, size_t *n_tokens, struct err *e);
 
 enum eng_kind { ENG_LOAD, ENG_GENERATE };
+enum { ENG_TOP_LOGPROBS = 20 };
 
 struct eng_request { /* pointers are borrowed during eng_submit; what is needed is copied */
     enum eng_kind kind;
@@ -126,6 +127,8 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
     const struct eng_options *options;
     bool no_truncate, no_shift; /* "truncate": false, "shift": false */
     bool want_context;         /* eng_stats.context is wanted */
+    bool logprobs;             /* eng_piece.logprobs is wanted */
+    int32_t top_logprobs;      /* alternatives of each entry: 0..ENG_TOP_LOGPROBS */
     bool has_keep_alive;
     int64_t keep_alive_ns;     /* negative = for ever, 0 = unload when idle */
 };
@@ -154,15 +157,15 @@ struct eng_stats { /* valid during sink.done only */
 struct eng_logprob { /* a token and the natural log of its probability before masks and temperature */
     const char *bytes; /* of the token; not always whole characters */
     size_t n;
-    float logprob;
+    double logprob;
     const struct eng_logprob *top; /* the likeliest instead, falling; NULL inside such a list */
     size_t n_top;
 };
 
 struct eng_piece { /* valid during sink.piece only */
-    const char *text; /* whole characters of UTF-8 */
+    const char *text; /* whole characters of UTF-8; may be empty when there are logprobs */
     size_t n;
-    const struct eng_logprob *logprobs; /* of the tokens that ended in this piece, when asked for */
+    const struct eng_logprob *logprobs; /* of the tokens that began in this piece, when asked for */
     size_t n_logprobs;
 };
 

@@ -163,6 +163,7 @@ void rope_table(float *cs, int n_rot, int64_t pos, const double *inv_freq, float
 /* Elementary functions of the contract (ref/math.h), for the sampler. */
 float ref_expf(float x);
 float ref_logf(float x);
+double ref_exp(double x); /* relative error < 1e-13 */
 double ref_pow(double x, double y); /* x > 0: rope bases; relative error < 1e-13 */
 double ref_log(double x);
 

@@ -199,3 +199,8 @@ struct store_model *asking_model(int i)
 {
     return models[i];
 }
+
+struct store *asking_store(void)
+{
+    return store;
+}

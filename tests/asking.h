@@ -27,6 +27,7 @@ void answer_free(struct answer *a);
 int asking_open(void **state);
 int asking_close(void **state);
 struct store_model *asking_model(int i);
+struct store *asking_store(void);
 
 struct eng *engine(int n_threads, int n_parallel); /* keeps its models for a minute */
 struct eng *engine_with(struct eng_config c);      /* store and keep_alive_ns are filled in */

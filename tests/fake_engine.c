@@ -50,7 +50,8 @@ struct eng_job {
     char *prompt;
     struct eng_options options;
     json_t *warnings;
-    bool want_context, no_truncate;
+    bool want_context, no_truncate, logprobs;
+    int top_logprobs;
     int64_t submitted_ns, keep_alive_ns;
     struct digest model;
     char name[512], id[65];
@@ -213,6 +214,29 @@ static void set_loaded(struct eng *g, const struct eng_job *j, int active)
     pthread_mutex_unlock(&g->lock);
 }
 
+/* A piece of one token; when asked for, with its log-probability: -(i + 1) / 8, and of the list of
+ * instead the first is the token itself, then come "alt1 ", "alt2 ", .., each 1 below. */
+static void say(struct eng_job *j, const char *text, size_t n, long i)
+{
+    char alt[ENG_TOP_LOGPROBS][16];
+    struct eng_logprob top[ENG_TOP_LOGPROBS];
+    const struct eng_logprob one = {.bytes = text,
+                                    .n = n,
+                                    .logprob = -(double)(i + 1) / 8,
+                                    .top = j->top_logprobs > 0 ? top : NULL,
+                                    .n_top = j->top_logprobs > 0 ? (size_t)j->top_logprobs : 0};
+    for (int k = 0; k < j->top_logprobs && k < ENG_TOP_LOGPROBS; k++) {
+        const int len = snprintf(alt[k], sizeof alt[k], "alt%d ", k);
+        top[k] = (struct eng_logprob){.bytes = k ? alt[k] : text,
+                                      .n = k ? (size_t)len : n,
+                                      .logprob = one.logprob - k};
+    }
+    j->sink.piece(j->sink.arg, &(struct eng_piece){.text = text,
+                                                   .n = n,
+                                                   .logprobs = j->logprobs ? &one : NULL,
+                                                   .n_logprobs = j->logprobs});
+}
+
 static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
 {
     const long fail = order(j, "fail", -1), n_words = order(j, "words", 12);
@@ -240,7 +264,7 @@ static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
         int n = snprintf(word, 32, "w%ld ", i);
         for (; n < n_bytes; n++)
             word[n] = 'x';
-        j->sink.piece(j->sink.arg, &(struct eng_piece){.text = word, .n = (size_t)n});
+        say(j, word, (size_t)n, i);
         s->eval_count++;
     }
     rc = 0;
@@ -271,8 +295,7 @@ static void *run(void *arg)
         s.seed = s.seed_drawn ? 4711 : j->options.seed;
         const int64_t evaluating = time_mono_ns();
         if (good && strstr(j->prompt, "fake:echo")) {
-            const struct eng_piece all = {.text = j->prompt, .n = strlen(j->prompt)};
-            j->sink.piece(j->sink.arg, &all);
+            say(j, j->prompt, strlen(j->prompt), 0);
             s.eval_count = 1;
         } else if (good) {
             good = words(j, &s, &e) == 0;
@@ -355,6 +378,8 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     j->prompt = prompt_of(r);
     copy_options(&j->options, r->options);
     j->want_context = r->want_context;
+    j->logprobs = r->logprobs;
+    j->top_logprobs = r->top_logprobs < ENG_TOP_LOGPROBS ? r->top_logprobs : ENG_TOP_LOGPROBS;
     j->submitted_ns = time_mono_ns();
     j->keep_alive_ns = r->has_keep_alive ? r->keep_alive_ns : g->cfg.keep_alive_ns;
     j->model = r->model->model_layer->digest;

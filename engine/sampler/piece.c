@@ -43,12 +43,14 @@ static void put_characters(const char *p, size_t n, struct buf *out)
     }
 }
 
-static void drop_front(struct buf *b, size_t n)
+static void give_front(struct piece *p, size_t n, struct buf *out)
 {
     if (!n)
         return;
-    memmove(b->p, b->p + n, b->n - n + 1);
-    b->n -= n;
+    put_characters(p->held.p, n, out);
+    memmove(p->held.p, p->held.p + n, p->held.n - n + 1);
+    p->held.n -= n;
+    p->n_out += n;
 }
 
 /* Does p[0..n) begin with `stop`, or could it once more bytes come? */
@@ -64,6 +66,7 @@ void piece_add(struct piece *p, const char *bytes, size_t n, struct buf *out)
     if (p->stopped)
         return;
     buf_add(&p->held, bytes, n);
+    p->n_in += n;
     if (p->held.failed || !p->held.n)
         return;
     const size_t ready = p->held.n - incomplete_tail(p->held.p, p->held.n);
@@ -73,22 +76,20 @@ void piece_add(struct piece *p, const char *bytes, size_t n, struct buf *out)
             some |= may_begin(p->held.p + i, p->held.n - i, p->stops[s], &whole);
         if (!some)
             continue;
-        put_characters(p->held.p, i, out);
-        drop_front(&p->held, i);
+        give_front(p, i, out);
         if (whole) {
             p->stopped = true;
             buf_free(&p->held);
         }
         return;
     }
-    put_characters(p->held.p, ready, out);
-    drop_front(&p->held, ready);
+    give_front(p, ready, out);
 }
 
 void piece_end(struct piece *p, struct buf *out)
 {
     if (!p->stopped && p->held.n)
-        put_characters(p->held.p, p->held.n - incomplete_tail(p->held.p, p->held.n), out);
+        give_front(p, p->held.n - incomplete_tail(p->held.p, p->held.n), out);
     buf_free(&p->held);
 }
 

@@ -37,6 +37,7 @@ struct piece { /* zero-initialise; stops are borrowed */
     char *const *stops;
     int n_stops;
     bool stopped;         /* a stop string was met: the rest of the text is dropped */
+    uint64_t n_in, n_out; /* bytes that came in; of these, the first that went out */
 };
 /* Add a token's bytes; `out` gets what may be sent now (whole characters of valid UTF-8, nothing
  * that may be the start of a stop string). Bytes that can never become a character go out as
@@ -45,5 +46,32 @@ void piece_add(struct piece *p, const char *bytes, size_t n, struct buf *out);
 /* The end: what was held for a stop string goes out; an incomplete character does not. */
 void piece_end(struct piece *p, struct buf *out);
 void piece_free(struct piece *p);
+
+/* ---- log-probabilities ------------------------------------------------------------------- */
+
+struct lp_entry { /* of one sampled token */
+    uint64_t at; /* the byte of the answer at which its text begins */
+    tok_id id;
+    double lp;
+    int n_top;
+    tok_id top[ENG_TOP_LOGPROBS]; /* larger logit first, equal ones by id */
+    double top_lp[ENG_TOP_LOGPROBS];
+};
+struct lp_list { /* those whose text was not sent yet; zero-initialise */
+    struct lp_entry *e;
+    size_t n, cap;
+    struct eng_logprob *out; /* as a piece shows them */
+    size_t out_cap;
+    float *raw;              /* logits as the model gave them; the sampler changes its own */
+    int32_t n_vocab;
+};
+int lp_keep(struct lp_list *l, const float *logits, int32_t n_vocab, struct err *e);
+/* The kept logits led to token `id`, whose text begins at byte `at` of the answer. */
+int lp_add(struct lp_list *l, tok_id id, uint64_t at, int n_top, struct err *e);
+/* The entries of all tokens that begin before byte `sent`, as a piece shows them; they leave the
+ * list and are valid until the next call. -1: no memory. */
+int lp_take(struct lp_list *l, const struct tok_vocab *v, uint64_t sent,
+            const struct eng_logprob **out, size_t *n, struct err *e);
+void lp_free(struct lp_list *l);
 
 #endif

@@ -183,6 +183,7 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
     j->no_truncate = r->no_truncate;
     j->no_shift = r->no_shift;
     j->want_context = r->want_context;
+    j->n_top = r->logprobs ? r->top_logprobs : -1;
     eng_options_init(&j->opt);
     if (r->raw) {
         j->raw = malloc(r->n_raw + 1);

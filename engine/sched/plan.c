@@ -219,13 +219,19 @@ static void add_guesses(struct slot *s, struct plan *p)
 /* ---- after the step ---------------------------------------------------------------------------
  */
 
-static void give(struct eng_job *j, struct buf *text)
+/* What may be sent goes to the sink, with the log-probabilities of the tokens that begin in it. */
+static int give(struct slot *s, struct eng_job *j, struct buf *text, uint64_t sent, struct err *e)
 {
-    if (text->n) {
-        const struct eng_piece p = {.text = text->p, .n = text->n};
+    struct eng_piece p = {.text = text->n ? text->p : "", .n = text->n};
+    int rc = 0;
+    if (text->failed)
+        rc = err_set(e, ERR_MEMORY, "no memory for the answer");
+    else
+        rc = lp_take(&j->lps, s->m->vocab, sent, &p.logprobs, &p.n_logprobs, e);
+    if (!rc && (p.n || p.n_logprobs))
         j->sink.piece(j->sink.arg, &p);
-    }
     buf_free(text);
+    return rc;
 }
 
 /* The context is full: forget half of what is not kept (9.4). The kept part's keys stay. */
@@ -252,10 +258,12 @@ static void finish(struct slot *s, int i, enum eng_done why)
 {
     struct eng_job *j = s->active[i];
     struct buf text = {0};
+    struct err e = {0};
     piece_end(&j->piece, &text);
-    give(j, &text);
+    /* Behind a stop text nothing was said; else half a character is not sent, but it was sampled. */
+    const int rc = give(s, j, &text, j->piece.stopped ? j->piece.n_out : UINT64_MAX, &e);
     j->stats.reason = why;
-    slot_job_end(s, i, NULL);
+    slot_job_end(s, i, rc ? &e : NULL);
 }
 
 static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
@@ -272,6 +280,10 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
         }
     }
     tok_id t;
+    if (j->n_top >= 0 && lp_keep(&j->lps, logits, tok_n_vocab(s->m->vocab), &e)) {
+        slot_job_end(s, i, &e);
+        return;
+    }
     if (smp_choose(&j->smp, s->m->k, (float *)(uintptr_t)logits, j->tokens.ids,
                    (int64_t)j->tokens.n, j->n_drawn_before, &t, &e)) {
         slot_job_end(s, i, &e);
@@ -290,8 +302,15 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
     }
     const struct text bytes = tok_piece(s->m->vocab, t, false);
     struct buf text = {0};
+    int rc = j->n_top >= 0 ? lp_add(&j->lps, t, j->piece.n_in, j->n_top, &e) : 0;
     piece_add(&j->piece, bytes.p, bytes.n, &text);
-    give(j, &text);
+    if (!rc && j->piece.held.failed)
+        rc = err_set(&e, ERR_MEMORY, "no memory for the answer");
+    if (rc || give(s, j, &text, j->piece.n_out, &e)) {
+        buf_free(&text);
+        slot_job_end(s, i, &e);
+        return;
+    }
     if (j->piece.stopped)
         finish(s, i, ENG_STOP);
     else if (j->stats.eval_count >= j->n_predict)

@@ -28,6 +28,7 @@ void job_unref(struct eng_job *j)
     tok_ids_free(&j->whole);
     smp_free(&j->smp);
     piece_free(&j->piece);
+    lp_free(&j->lps);
     draft_free(&j->draft);
     free(j);
 }

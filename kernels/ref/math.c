@@ -51,7 +51,7 @@ double ref_log(double x)
     return e * LN2_HI + (r + e * LN2_LO);
 }
 
-static double exp_double(double x)
+double ref_exp(double x)
 {
     if (x != x)
         return x;
@@ -70,7 +70,7 @@ static double exp_double(double x)
 
 double ref_pow(double x, double y)
 {
-    return exp_double(y * ref_log(x));
+    return ref_exp(y * ref_log(x));
 }
 
 float ref_logf(float x)
