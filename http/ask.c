@@ -1,145 +1,99 @@
-/* http/ask.c - the bodies of /api/generate and /api/chat, read and checked.
+/* http/ask.c - the one request: what all parsers share, and the conversation it makes.
  *
- * Facts: spec/api.md 5.1, 6.1, 6.4, 10.1, 11.1. Nothing that a client may ask for is ignored: what
- * this version cannot do is an error that says so. */
-#include "http/ask.h"
+ * Facts: spec/api.md 5.1, 6.1, 6.4. Nothing that a client may ask for is ignored: what this version
+ * cannot do is an error that says so. */
+#include "http/style.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-static int parse_think(struct ask *a, struct err *e)
+int ask_parse(struct ask *a, const struct style *style, const char *p, size_t n, struct err *e)
 {
-    const json_t *v = field(a->body, "think");
-    if (!v)
-        return 0;
-    if (json_is_boolean(v)) {
-        a->think = json_is_true(v) ? THINK_ON : THINK_OFF;
-        return 0;
+    memset(a, 0, sizeof *a);
+    a->body = body_parse(p, n, e);
+    if (!a->body)
+        return -1;
+    if (style->parse(a, e) != 0) {
+        ask_free(a);
+        return -1;
     }
-    if (!json_is_string(v))
-        return err_set(e, ERR_INPUT,
-                       "think must be a boolean or string (\"high\", \"medium\", "
-                       "\"low\", \"max\", true, or false)");
-    const char *s = json_string_value(v);
-    if (strcmp(s, "low") != 0 && strcmp(s, "medium") != 0 && strcmp(s, "high") != 0 &&
-        strcmp(s, "max") != 0)
-        return err_set(e, ERR_INPUT,
-                       "invalid think value: \"%s\" (must be \"high\", \"medium\", \"low\", "
-                       "\"max\", true, or false)",
-                       s);
-    a->think = THINK_ON;
     return 0;
 }
 
-static int parse_format(const struct ask *a, struct err *e)
+void ask_free(struct ask *a)
 {
-    const json_t *v = field(a->body, "format");
-    if (!v || (json_is_string(v) && !json_string_length(v)))
-        return 0;
-    if (json_is_object(v) || (json_is_string(v) && strcmp(json_string_value(v), "json") == 0))
-        return err_set(e, ERR_UNSUPPORTED,
-                       "structured output (format) is not supported by this "
-                       "version of chaski yet");
-    struct buf raw = {0}, quoted = {0};
-    http_print_json(&raw, v);
-    if (raw.n > 200)
-        raw.n = 200;
-    print_json_string(&quoted, raw.p, raw.n);
-    err_set(e, ERR_INPUT, "invalid format: %s; expected \"json\" or a valid JSON Schema object",
-            quoted.p ? quoted.p : "");
-    buf_free(&raw);
-    buf_free(&quoted);
-    return -1;
+    json_decref(a->body);
+    json_decref(a->kept);
+    memset(a, 0, sizeof *a);
 }
 
-static int parse_logprobs(const struct ask *a, struct err *e)
+json_t *ask_keep(struct ask *a, json_t *v, struct err *e)
 {
-    bool on = false;
+    if (!a->kept)
+        a->kept = json_array();
+    if (v && a->kept && json_array_append_new(a->kept, v) == 0)
+        return v;
+    if (v && !a->kept)
+        json_decref(v);
+    err_set(e, ERR_MEMORY, "out of memory");
+    return NULL;
+}
+
+bool ask_is_empty(const struct ask *a)
+{
+    return a->is_chat ? !json_array_size(a->messages) : !a->prompt && !a->prompts;
+}
+
+int ask_n_choices(const struct ask *a)
+{
+    const size_t n = a->prompts ? json_array_size(a->prompts) : 1;
+    const size_t all = n * (size_t)(a->n > 1 ? a->n : 1);
+    return all < MAX_CHOICES ? (int)all : MAX_CHOICES;
+}
+
+/* ---- what parsers share -------------------------------------------------------------------- */
+
+int ask_limits(struct ask *a, struct err *e)
+{
+    bool on = true, is_set = false;
+    if (field_bool(a->body, "truncate", &on, &is_set, e) != 0)
+        return -1;
+    if (is_set)
+        a->no_truncate = !on;
+    if (field_bool(a->body, "shift", &on, &is_set, e) != 0)
+        return -1;
+    if (is_set)
+        a->no_shift = !on;
+    return 0;
+}
+
+int ask_keep_alive(struct ask *a, struct err *e)
+{
+    const json_t *keep = field(a->body, "keep_alive");
+    if (!keep)
+        return 0;
+    a->has_keep_alive = true;
+    return http_keep_alive(keep, &a->keep_alive_ns, e);
+}
+
+int ask_logprobs(struct ask *a, struct err *e)
+{
     json_int_t top = 0;
-    if (field_bool(a->body, "logprobs", &on, NULL, e) != 0 ||
+    if (field_bool(a->body, "logprobs", &a->logprobs, NULL, e) != 0 ||
         field_int(a->body, "top_logprobs", &top, e) != 0)
         return -1;
     if (top < 0 || top > 20)
         return err_set(e, ERR_INPUT, "top_logprobs must be between 0 and 20");
-    return on ? err_set(e, ERR_UNSUPPORTED,
-                        "logprobs are not supported by this version of chaski yet")
-              : 0;
+    a->top_logprobs = a->logprobs ? (int)top : 0;
+    return 0;
 }
 
-/* What generate and chat share. */
-static int parse_common(struct ask *a, struct err *e)
-{
-    bool on = true, is_set = false;
-    json_t *options = NULL;
-    a->stream = true;
-    if (field_string(a->body, "model", "model", &a->model, e) != 0 ||
-        field_bool(a->body, "stream", &a->stream, NULL, e) != 0 ||
-        field_object(a->body, "options", &options, e) != 0 ||
-        field_bool(a->body, "_debug_render_only", &a->render_only, NULL, e) != 0)
-        return -1;
-    a->options = options;
-    if (field_bool(a->body, "truncate", &on, &is_set, e) != 0)
-        return -1;
-    a->no_truncate = is_set && !on;
-    if (field_bool(a->body, "shift", &on, &is_set, e) != 0)
-        return -1;
-    a->no_shift = is_set && !on;
-    const json_t *keep = field(a->body, "keep_alive");
-    if (keep) {
-        a->has_keep_alive = true;
-        if (http_keep_alive(keep, &a->keep_alive_ns, e) != 0)
-            return -1;
-    }
-    if (parse_logprobs(a, e) != 0 || parse_think(a, e) != 0)
-        return -1;
-    return parse_format(a, e);
-}
-
-static int strings_only(const json_t *list, const char *where, struct err *e)
+int ask_strings_only(const json_t *list, const char *where, struct err *e)
 {
     for (size_t i = 0; i < json_array_size(list); i++)
         if (!json_is_string(json_array_get(list, i)))
             return type_error(json_array_get(list, i), where, "string", e);
-    return 0;
-}
-
-static const char *or_null(const char *s)
-{
-    return s && s[0] ? s : NULL;
-}
-
-static int parse_generate(struct ask *a, struct err *e)
-{
-    json_t *context = NULL, *images = NULL;
-    const json_t *prompt = field(a->body, "prompt");
-    if (prompt && !json_is_string(prompt))
-        return type_error(prompt, "prompt", "string", e);
-    if (field_string(a->body, "prompt", "prompt", &a->prompt, e) != 0 ||
-        field_string(a->body, "suffix", "suffix", &a->suffix, e) != 0 ||
-        field_string(a->body, "system", "system", &a->system, e) != 0 ||
-        field_string(a->body, "template", "template", &a->template_text, e) != 0 ||
-        field_bool(a->body, "raw", &a->raw, NULL, e) != 0 ||
-        field_array(a->body, "context", "context", &context, e) != 0 ||
-        field_array(a->body, "images", "images", &images, e) != 0 ||
-        strings_only(images, "images", e) != 0)
-        return -1;
-    a->prompt = or_null(a->prompt);
-    a->suffix = or_null(a->suffix);
-    a->system = or_null(a->system);
-    a->template_text = or_null(a->template_text);
-    a->wants_images = json_array_size(images) > 0;
-    if (json_array_size(context)) {
-        for (size_t i = 0; i < json_array_size(context); i++) {
-            const json_t *id = json_array_get(context, i);
-            if (!json_is_integer(id))
-                return type_error(id, "context", "integer", e);
-            if (json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-                return err_set(e, ERR_INPUT, "token id %lld out of range",
-                               (long long)json_integer_value(id));
-        }
-        a->context = context;
-    }
     return 0;
 }
 
@@ -179,7 +133,7 @@ static int check_message(struct ask *a, const json_t *m, struct err *e)
         field_string(m, "thinking", "messages.thinking", &skip, e) != 0 ||
         field_array(m, "tool_calls", "messages.tool_calls", &calls, e) != 0 ||
         field_array(m, "images", "messages.images", &images, e) != 0 ||
-        strings_only(images, "messages.images", e) != 0)
+        ask_strings_only(images, "messages.images", e) != 0)
         return -1;
     for (size_t i = 0; i < json_array_size(calls); i++) {
         const json_t *one = json_array_get(calls, i);
@@ -191,53 +145,13 @@ static int check_message(struct ask *a, const json_t *m, struct err *e)
     return 0;
 }
 
-static int parse_chat(struct ask *a, struct err *e)
+int ask_check_messages(struct ask *a, struct err *e)
 {
-    json_t *messages = NULL, *tools = NULL;
-    if (field_array(a->body, "messages", "messages", &messages, e) != 0 ||
-        field_array(a->body, "tools", "tools", &tools, e) != 0)
-        return -1;
-    if (json_array_size(messages) > MAX_MESSAGES)
+    if (json_array_size(a->messages) > MAX_MESSAGES)
         return err_set(e, ERR_LIMIT, "more than %d messages", MAX_MESSAGES);
-    for (size_t i = 0; i < json_array_size(messages); i++)
-        if (check_message(a, json_array_get(messages, i), e) != 0)
+    for (size_t i = 0; i < json_array_size(a->messages); i++)
+        if (check_message(a, json_array_get(a->messages, i), e) != 0)
             return -1;
-    a->messages = messages;
-    a->tools = json_array_size(tools) ? tools : NULL;
-    return 0;
-}
-
-int ask_parse(struct ask *a, const char *p, size_t n, bool is_chat, struct err *e)
-{
-    memset(a, 0, sizeof *a);
-    a->is_chat = is_chat;
-    a->body = body_parse(p, n, e);
-    if (!a->body)
-        return -1;
-    if (parse_common(a, e) != 0 || (is_chat ? parse_chat(a, e) : parse_generate(a, e)) != 0) {
-        ask_free(a);
-        return -1;
-    }
-    return 0;
-}
-
-void ask_free(struct ask *a)
-{
-    json_decref(a->body);
-    memset(a, 0, sizeof *a);
-}
-
-bool ask_is_empty(const struct ask *a)
-{
-    return a->is_chat ? !json_array_size(a->messages) : !a->prompt;
-}
-
-int http_check_body(const char *p, size_t n, bool is_chat, struct err *e)
-{
-    struct ask a;
-    if (ask_parse(&a, p, n, is_chat, e) != 0)
-        return -1;
-    ask_free(&a);
     return 0;
 }
 
@@ -293,7 +207,16 @@ static int add_text(json_t *list, const char *role, const char *content)
     return json_array_append_new(list, json_pack("{s:s, s:s}", "role", role, "content", content));
 }
 
-json_t *ask_conversation(const struct ask *a, const struct store_model *m,
+const char *ask_prompt(const struct ask *a, int choice)
+{
+    const char *text = a->prompt;
+    if (a->prompts) /* n choices of the first prompt, then of the second */
+        text =
+            json_string_value(json_array_get(a->prompts, (size_t)(choice / (a->n > 1 ? a->n : 1))));
+    return text ? text : "";
+}
+
+json_t *ask_conversation(const struct ask *a, int choice, const struct store_model *m,
                          const struct eng_info *info, struct err *e)
 {
     const bool knows_developer =
@@ -314,7 +237,7 @@ json_t *ask_conversation(const struct ask *a, const struct store_model *m,
         if (json_array_append_new(list,
                                   clean_message(json_array_get(m->messages, i), knows_developer)))
             goto fail;
-    if (!a->is_chat && add_text(list, "user", a->prompt ? a->prompt : ""))
+    if (!a->is_chat && add_text(list, "user", ask_prompt(a, choice)))
         goto fail;
     for (size_t i = 0; i < json_array_size(a->messages); i++)
         if (json_array_append_new(list,

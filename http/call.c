@@ -11,12 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char type_json[] = "application/json; charset=utf-8";
-const char type_json_plain[] = "application/json";
-const char type_ndjson[] = "application/x-ndjson";
-const char type_text[] = "text/plain";
-const char type_text_utf8[] = "text/plain; charset=utf-8";
-
 static void on_wake(struct message *m);
 static void on_proceed(h2o_generator_t *gen, h2o_req_t *req);
 static void on_stop(h2o_generator_t *gen, h2o_req_t *req);
@@ -33,8 +27,10 @@ void call_unref(struct call *c)
 {
     if (atomic_fetch_sub(&c->refs, 1) != 1)
         return;
-    if (c->job)
-        eng_job_release(c->job);
+    for (int i = 0; i < c->n_jobs; i++)
+        eng_job_release(c->jobs[i]);
+    for (int i = 0; i < c->n_headers; i++)
+        free(c->values[i]);
     if (c->free_state)
         c->free_state(c->state);
     buf_free(&c->out);
@@ -50,16 +46,38 @@ bool call_is_gone(struct call *c)
     return atomic_load(&c->gone);
 }
 
-/* Cancel outside the lock: the engine may hold its own while it calls a sink. */
+/* Outside the lock: the engine may hold its own while it calls a sink. Jobs are only ever added, so
+ * the first n stay what they are. */
+static int count_jobs(struct call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    const int n = c->n_jobs;
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+void call_cancel_jobs(struct call *c)
+{
+    const int n = count_jobs(c);
+    for (int i = 0; i < n; i++)
+        eng_job_cancel(c->jobs[i]);
+}
+
+static void hold_jobs(struct call *c, bool hold)
+{
+    const int n = count_jobs(c);
+    for (int i = 0; i < n; i++)
+        eng_job_hold(c->jobs[i], hold);
+}
+
 static void leave(struct call *c)
 {
     atomic_store(&c->gone, true);
     pthread_mutex_lock(&c->lock);
-    struct eng_job *job = c->job;
     const bool done = c->is_ended;
     pthread_mutex_unlock(&c->lock);
-    if (job && !done)
-        eng_job_cancel(job);
+    if (!done)
+        call_cancel_jobs(c);
 }
 
 struct pool_entry {
@@ -97,6 +115,7 @@ struct call *call_new(struct http_server *s, h2o_req_t *req)
     c->gen.proceed = on_proceed;
     c->gen.stop = on_stop;
     c->srv = s;
+    c->shape = &shape_ollama;
     c->req = req;
     c->begun_ns = time_mono_ns();
     c->may_send = true;
@@ -139,28 +158,31 @@ void call_answer(struct call *c, int status, const char *type, const void *p, si
 
 void call_answer_json(struct call *c, int status, json_t *v)
 {
+    const struct shape *shape = c->shape;
     struct buf b = {0};
     if (v)
         http_print_json(&b, v);
+    buf_puts(&b, shape->end);
     if (!v || b.failed)
         call_fail_status(c, 500, "out of memory");
     else
-        call_answer(c, status, type_json, b.p, b.n);
+        call_answer(c, status, shape->type, b.p, b.n);
     buf_free(&b);
     json_decref(v);
 }
 
-static void line_locked(struct call *c, const char *p, size_t n)
+static void stream_locked(struct call *c, const char *type, const char *p, size_t n,
+                          const char *end)
 {
     if (c->is_ended)
         return;
     if (!c->status) {
         c->status = 200;
-        c->type = type_ndjson;
+        c->type = type;
         c->is_stream = true;
     }
     buf_add(&c->out, p, n);
-    buf_add(&c->out, "\n", 1);
+    buf_puts(&c->out, end);
     if (c->out.failed) { /* a line is missing: better no end than a wrong text */
         c->is_ended = true;
         log_line(LOG_ERROR, "%s: out of memory while streaming", c->who);
@@ -171,7 +193,14 @@ static void line_locked(struct call *c, const char *p, size_t n)
 void call_line(struct call *c, const char *p, size_t n)
 {
     pthread_mutex_lock(&c->lock);
-    line_locked(c, p, n);
+    stream_locked(c, type_ndjson, p, n, "\n");
+    pthread_mutex_unlock(&c->lock);
+}
+
+void call_stream(struct call *c, const char *type, const char *p, size_t n)
+{
+    pthread_mutex_lock(&c->lock);
+    stream_locked(c, type, p, n, "");
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -198,28 +227,41 @@ void call_end(struct call *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-static void fail_text(struct call *c, int status, const char *text)
+void call_header(struct call *c, const char *name, const char *value)
 {
-    struct buf b = {0};
-    buf_puts(&b, "{\"error\":");
-    print_json_string(&b, text, strlen(text));
-    buf_puts(&b, "}");
+    char *copy = strdup(value);
     pthread_mutex_lock(&c->lock);
-    if (c->is_stream) {
-        if (!b.failed)
-            line_locked(c, b.p, b.n);
+    if (copy && !c->status && c->n_headers < MAX_EXTRA_HEADERS) {
+        c->names[c->n_headers] = name;
+        c->values[c->n_headers++] = copy;
+        copy = NULL;
+    }
+    pthread_mutex_unlock(&c->lock);
+    free(copy);
+}
+
+/* ---- errors: any thread -------------------------------------------------------------------- */
+
+static void fail_text(struct call *c, int status, enum err_code code, const char *text)
+{
+    const struct shape *shape = c->shape;
+    if (status == 501 && shape->unsupported_is_400)
+        status = 400;
+    pthread_mutex_lock(&c->lock);
+    if (c->is_stream && !c->is_ended) {
+        (c->stream_error ? c->stream_error : shape->stream_error)(c, &c->out, status, code, text);
         c->is_ended = true;
         post(c);
     } else if (!c->status) {
         c->status = status;
-        c->type = type_json;
+        c->type = shape->type;
         c->retry_after = status == 503;
-        buf_add(&c->out, b.p, b.n);
+        shape->error(c, &c->out, status, code, text);
+        buf_puts(&c->out, shape->end);
         c->is_ended = true;
         post(c);
     }
     pthread_mutex_unlock(&c->lock);
-    buf_free(&b);
 }
 
 int status_of(const struct err *e)
@@ -270,7 +312,7 @@ void call_fail(struct call *c, const struct err *e)
     if (e->code == ERR_IO || e->code == ERR_BUG || e->code == ERR_MEMORY)
         log_line(LOG_ERROR, "%s: %s", c->who, e->text);
     without_root(c->srv->cfg.store, said, text, sizeof text);
-    fail_text(c, status_of(e), text);
+    fail_text(c, status_of(e), e->code, text);
 }
 
 void call_fail_status(struct call *c, int status, const char *fmt, ...)
@@ -284,13 +326,13 @@ void call_fail_status(struct call *c, int status, const char *fmt, ...)
     size_t n = strlen(text);
     while (n && !text_is_utf8(text, n))
         text[--n] = 0;
-    fail_text(c, status, text);
+    fail_text(c, status, ERR_NONE, text);
 }
 
-void call_set_job(struct call *c, struct eng_job *job)
+void call_add_job(struct call *c, struct eng_job *job)
 {
     pthread_mutex_lock(&c->lock);
-    c->job = job;
+    c->jobs[c->n_jobs++] = job;
     pthread_mutex_unlock(&c->lock);
     if (call_is_gone(c)) /* it left before there was a job to cancel */
         eng_job_cancel(job);
@@ -355,6 +397,11 @@ static void start(struct call *c, size_t n_whole)
     if (c->allow)
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("allow"), 0, NULL, c->allow,
                               strlen(c->allow));
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; i < c->n_headers; i++)
+        h2o_add_header_by_str(&req->pool, &req->res.headers, c->names[i], strlen(c->names[i]), 0,
+                              NULL, c->values[i], strlen(c->values[i]));
+    pthread_mutex_unlock(&c->lock);
     if (!c->is_stream)
         req->res.content_length = n_whole;
     c->started = true;
@@ -366,14 +413,14 @@ static void start(struct call *c, size_t n_whole)
 static void pause_if_behind(struct call *c)
 {
     pthread_mutex_lock(&c->lock);
-    struct eng_job *job = !c->is_ended && !c->is_held && c->out.n > BEHIND_BYTES ? c->job : NULL;
-    if (job)
-        c->is_held = true;
+    const bool hold = !c->is_ended && c->n_held < c->n_jobs && c->out.n > BEHIND_BYTES;
+    if (hold)
+        c->n_held = c->n_jobs;
     pthread_mutex_unlock(&c->lock);
-    if (!job)
+    if (!hold)
         return;
     log_line(LOG_INFO, "%s: the reader is slow, its generation pauses", c->who);
-    eng_job_hold(job, true);
+    hold_jobs(c, true);
 }
 
 static void send_more(struct call *c)
@@ -386,7 +433,7 @@ static void send_more(struct call *c)
     }
     pthread_mutex_lock(&c->lock);
     const bool ended = c->is_ended;
-    struct eng_job *go_on = NULL;
+    bool go_on = false;
     if (!c->status || (!ended && !c->out.n)) {
         pthread_mutex_unlock(&c->lock);
         return;
@@ -394,9 +441,9 @@ static void send_more(struct call *c)
     buf_free(&c->flying);
     c->flying = c->out;
     c->out = (struct buf){0};
-    if (c->is_held && !ended) { /* everything that waited is on its way now */
-        c->is_held = false;
-        go_on = c->job;
+    if (c->n_held && !ended) { /* everything that waited is on its way now */
+        c->n_held = 0;
+        go_on = true;
     }
     pthread_mutex_unlock(&c->lock);
     if (!c->started)
@@ -414,7 +461,7 @@ static void send_more(struct call *c)
              broken ? H2O_SEND_STATE_ERROR
                     : (ended ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS));
     if (go_on)
-        eng_job_hold(go_on, false);
+        hold_jobs(c, false);
 }
 
 void call_gone(struct call *c)

@@ -38,9 +38,11 @@ void http_free(struct http_server *s); /* after http_run returned 0 or -1; NULL 
 
 /* ---- for fuzzing and tests ----------------------------------------------------------------- */
 
-/* Read a body of POST /api/chat (is_chat) or /api/generate and check it as the routes do, without a
- * model. 0, or -1 with `e` filled. */
-int http_check_body(const char *p, size_t n, bool is_chat, struct err *e);
+/* Read a body and check it as the route of that name does, without a model. 0, or -1 with `e`
+ * filled. */
+int http_check_body(const char *p, size_t n, const char *route, struct err *e);
+int http_n_body_routes(void);
+const char *http_body_route(int i); /* "generate", "chat", ...; i < http_n_body_routes() */
 /* Append `v` as JSON: keys in their order, shortest floats. */
 void http_print_json(struct buf *out, const json_t *v);
 /* Read a `keep_alive` value: nanoseconds, negative = for ever. */

@@ -120,11 +120,34 @@ bool upload_is_busy(const struct conn *c);
 /* ---- call.c: one request and its answer ---------------------------------------------------- */
 
 struct route;
+struct call;
+
+/* How a family of routes says an error: the status is chosen by the code, the words are shared. */
+struct shape {
+    const char *type; /* Content-Type of its JSON answers */
+    const char *end;  /* behind each of them: "" or a newline */
+    /* The client's libraries try again after any 5xx: what is not there yet is a 400. */
+    bool unsupported_is_400;
+    /* Append the JSON object. `code`: the err_code, or ERR_NONE where only the status is known. */
+    void (*error)(const struct call *c, struct buf *b, int status, enum err_code code,
+                  const char *text);
+    /* Append the last bytes of a stream that fails after it began (status 200 is out). */
+    void (*stream_error)(const struct call *c, struct buf *b, int status, enum err_code code,
+                         const char *text);
+};
+extern const struct shape shape_ollama, shape_openai;
+
+enum {
+    MAX_CHOICES = 128, /* generations that one request may ask for */
+    MAX_EXTRA_HEADERS = 4,
+};
+
 struct call {
     h2o_generator_t gen; /* first: h2o hands it back */
     struct http_server *srv;
     atomic_int refs;
     const struct route *route;
+    const struct shape *shape;
     int64_t begun_ns; /* when the body was there */
 
     /* The loop's. */
@@ -153,15 +176,23 @@ struct call {
     int status;       /* 0 = nothing decided */
     const char *type; /* Content-Type, static */
     bool is_stream, is_ended, retry_after;
-    const char *allow;   /* Allow header (405), static */
-    struct eng_job *job; /* one reference; kept until the call is freed */
-    bool is_held;
+    const char *allow; /* Allow header (405), static */
+    const char *names[MAX_EXTRA_HEADERS]; /* static; call_header */
+    char *values[MAX_EXTRA_HEADERS];      /* owned */
+    int n_headers;
+    struct eng_job *jobs[MAX_CHOICES]; /* a reference each; kept until the call is freed */
+    int n_jobs, n_held;
+    /* Wins over the shape's: a stream whose error needs to know what was sent before. Called with
+     * the lock held. */
+    void (*stream_error)(const struct call *c, struct buf *b, int status, enum err_code code,
+                         const char *text);
 
     void *state; /* the handler's; freed by free_state with the call */
     void (*free_state)(void *state);
 };
 
-extern const char type_json[], type_json_plain[], type_ndjson[], type_text[], type_text_utf8[];
+extern const char type_json[], type_json_plain[], type_ndjson[], type_sse[], type_text[],
+    type_text_utf8[];
 
 struct call *call_new(struct http_server *s, h2o_req_t *req); /* loop; NULL without memory */
 void call_ref(struct call *c);
@@ -170,17 +201,26 @@ void call_gone(struct call *c); /* loop: the client left; ends the request */
 
 /* Any thread. The first of these that decides the status wins; after an end nothing is added. */
 void call_answer(struct call *c, int status, const char *type, const void *p, size_t n);
-void call_answer_json(struct call *c, int status, json_t *v); /* takes v; NULL becomes a 500 */
-/* Before the first line: status and {"error":..}. After it: an error line, and the end. */
+/* The same in the type and with the end of the route's shape. Takes v; NULL becomes a 500. */
+void call_answer_json(struct call *c, int status, json_t *v);
+/* Before the first byte: status and the error in the route's shape. After it: the stream's error,
+ * and the end. */
 void call_fail(struct call *c, const struct err *e);
 void call_fail_status(struct call *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Append a line (without its newline) to the NDJSON stream; starts it when needed. */
 void call_line(struct call *c, const char *p, size_t n);
 void call_line_json(struct call *c, json_t *v); /* takes v */
-void call_end(struct call *c);                  /* the stream is complete */
-/* The job that answers: cancelled when the client leaves, held when it reads too slowly. */
-void call_set_job(struct call *c, struct eng_job *job);
+/* Append bytes that are framed already; the first ones start the stream with that type (static). */
+void call_stream(struct call *c, const char *type, const char *p, size_t n);
+void call_end(struct call *c); /* the stream is complete */
+/* One more header of the answer (the name in small letters, static; the value is copied), before
+ * the status is decided. */
+void call_header(struct call *c, const char *name, const char *value);
+/* A job that answers, at most MAX_CHOICES of them: cancelled when the client leaves, held when it
+ * reads too slowly. */
+void call_add_job(struct call *c, struct eng_job *job);
+void call_cancel_jobs(struct call *c);
 bool call_is_gone(struct call *c);
 int status_of(const struct err *e);
 

@@ -11,6 +11,13 @@
 #include <string.h>
 #include <time.h>
 
+const char type_json[] = "application/json; charset=utf-8";
+const char type_json_plain[] = "application/json";
+const char type_ndjson[] = "application/x-ndjson";
+const char type_sse[] = "text/event-stream";
+const char type_text[] = "text/plain";
+const char type_text_utf8[] = "text/plain; charset=utf-8";
+
 void print_json_string(struct buf *out, const char *p, size_t n)
 {
     buf_add(out, "\"", 1);

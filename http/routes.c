@@ -85,6 +85,21 @@ static bool method_is(const struct route *r, const char *method)
     return strcmp(r->method, method) == 0 || (r->head && strcmp(method, "HEAD") == 0);
 }
 
+/* Errors have the shape of the family that a path belongs to, whether or not it is served. */
+static const struct shape *shape_of(const char *path)
+{
+    static const struct {
+        const char *prefix;
+        const struct shape *shape;
+    } families[] = {
+        {"/v1/", &shape_openai},
+    };
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strncmp(path, families[i].prefix, strlen(families[i].prefix)) == 0)
+            return families[i].shape;
+    return &shape_ollama;
+}
+
 static void not_yet(struct call *c)
 {
     call_fail_status(c, 501, "%s is not supported by this version of chaski yet", c->route->path);
@@ -219,6 +234,16 @@ static void redirect(struct call *c, h2o_req_t *req)
     call_answer(c, 307, NULL, "", 0);
 }
 
+/* No such route, or not by that method: text under /api as clients know it, and the error that
+ * its clients can show under /v1 (spec/api.md 1.7). */
+static void refuse(struct call *c, int status, const char *text)
+{
+    if (c->shape == &shape_ollama)
+        call_answer(c, status, type_text, text, strlen(text));
+    else
+        call_fail_status(c, status, "%s", text);
+}
+
 int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
     struct http_server *s = H2O_STRUCT_FROM_MEMBER(struct http_server, ctx, req->conn->ctx);
@@ -241,6 +266,7 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
     if (!fits)
         path[0] = 0;
     c->route = find_route(method, path, &tail);
+    c->shape = shape_of(path);
     snprintf(c->who, sizeof c->who, "%s %s", method, c->route ? c->route->path : "(no route)");
     if (access == ACCESS_CORS || access == ACCESS_PREFLIGHT)
         cors_headers(req, access, any, origin);
@@ -257,9 +283,9 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
     } else if (path[0] == '/' && path[1] == '/') {
         redirect(c, req);
     } else if ((c->allow = methods_of(path))) {
-        call_answer(c, 405, type_text, "405 method not allowed", 22);
+        refuse(c, 405, "405 method not allowed");
     } else {
-        call_answer(c, 404, type_text, "404 page not found", 18);
+        refuse(c, 404, "404 page not found");
     }
     return 0;
 }

@@ -105,7 +105,6 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
      "draft models are not supported"),
     ("/api/embed", {"model": "m", "input": "x"}, 501, "/api/embed"),
     ("/api/pull", {"model": "m"}, 501, "/api/pull"),
-    ("/v1/chat/completions", {"model": "m"}, 501, "/v1/chat/completions"),
     ("/api/me", {}, 401, "unauthorized"),
 ])
 def test_error(server, path, body, status, error):

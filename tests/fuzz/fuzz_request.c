@@ -1,4 +1,4 @@
-/* tests/fuzz/fuzz_request.c - any bytes as a body of generate and chat: no crash, an error has its
+/* tests/fuzz/fuzz_request.c - any bytes as a body of any route that generates: no crash, an error has its
  * text, and what parses prints as JSON that parses again. The first byte picks the route. */
 #include <stddef.h>
 #include <stdint.h>
@@ -18,10 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct err e = {0};
     if (!n)
         return 0;
-    const bool is_chat = data[0] & 1;
+    const char *route = http_body_route(data[0] % http_n_body_routes());
     const char *p = (const char *)data + 1;
     n--;
-    if (http_check_body(p, n, is_chat, &e) != 0)
+    if (http_check_body(p, n, route, &e) != 0)
         require(e.code != ERR_NONE && e.text[0]);
     json_t *v = body_parse(p, n, &e);
     if (!v)

@@ -1,0 +1,499 @@
+/* http/answer.c - the one way of a request for tokens, whatever its style.
+ *
+ * Facts: spec/api.md 5.2, 6.2, 7. The handler runs on a worker: it finds the model, checks, and
+ * takes places in the engine's queue before the status is decided (traps.md, 122). From then on
+ * the engine's thread calls the sink below, which has the style print each event and hands the
+ * bytes to the loop. */
+#include "http/style.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void answer_free(void *state)
+{
+    struct answer *w = state;
+    for (int i = 0; i < w->n_choices; i++) {
+        struct choice *ch = &w->choices[i];
+        buf_free(&ch->text);
+        buf_free(&ch->thinking);
+        json_decref(ch->calls);
+        for (size_t k = 0; k < sizeof ch->logprobs / sizeof *ch->logprobs; k++)
+            buf_free(&ch->logprobs[k]);
+    }
+    ask_free(&w->ask);
+    pthread_mutex_destroy(&w->lock);
+    free(w->choices);
+    free(w->own);
+    free(w->model);
+    free(w);
+}
+
+static int make_choices(struct answer *w)
+{
+    const int n = ask_n_choices(&w->ask);
+    w->choices = calloc((size_t)n, sizeof *w->choices);
+    if (!w->choices)
+        return -1;
+    w->n_choices = n;
+    for (int i = 0; i < n; i++) {
+        w->choices[i].answer = w;
+        w->choices[i].index = i;
+    }
+    return 0;
+}
+
+/* ---- the sink: the engine's thread, under the answer's lock -------------------------------- */
+
+static void fail(struct answer *w, const struct err *e)
+{
+    w->is_over = true;
+    call_fail(w->call, e);
+}
+
+static void send_out(struct answer *w, struct buf *b)
+{
+    struct err e = {0};
+    if (b->failed) {
+        err_set(&e, ERR_MEMORY, "out of memory");
+        fail(w, &e);
+    } else if (b->n) {
+        call_stream(w->call, w->style->stream_type, b->p, b->n);
+    }
+    buf_free(b);
+}
+
+static void open_choice(struct answer *w, struct choice *ch, struct buf *b)
+{
+    if (ch->begun)
+        return;
+    ch->begun = true;
+    if (w->style->begin)
+        w->style->begin(w, ch, b);
+}
+
+static void keep(struct answer *w, struct choice *ch, const struct piece *p)
+{
+    buf_add(&ch->text, p->text, p->n);
+    buf_add(&ch->thinking, p->thinking, p->n_thinking);
+    if (json_array_size(p->calls)) {
+        if (!ch->calls)
+            ch->calls = json_array();
+        if (!ch->calls || json_array_extend(ch->calls, (json_t *)(uintptr_t)p->calls) != 0)
+            ch->text.failed = true;
+    }
+    if (!p->n_logprobs)
+        return;
+    if (w->style->keep_logprobs) {
+        w->style->keep_logprobs(ch, p);
+    } else {
+        if (ch->n_logprobs)
+            buf_puts(&ch->logprobs[0], ",");
+        print_logprobs(&ch->logprobs[0], p->logprobs, p->n_logprobs);
+    }
+    ch->n_logprobs += p->n_logprobs;
+}
+
+static void on_piece(void *arg, const struct eng_piece *from)
+{
+    struct choice *ch = arg;
+    struct answer *w = ch->answer;
+    const struct piece p = {
+        .text = from->text,
+        .n = from->n,
+        .logprobs = from->logprobs,
+        .n_logprobs = w->ask.logprobs ? from->n_logprobs : 0,
+    };
+    if (!p.n && !p.n_logprobs)
+        return; /* empty pieces are not sent (7.1) */
+    pthread_mutex_lock(&w->lock);
+    if (!w->is_over) {
+        struct buf b = {0};
+        if (!w->ask.stream || w->style->keeps)
+            keep(w, ch, &p);
+        if (w->ask.stream) {
+            open_choice(w, ch, &b);
+            if (w->style->piece)
+                w->style->piece(w, ch, &p, &b);
+            send_out(w, &b);
+        }
+        ch->n_pieces++;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void log_remarks(const struct call *c, const struct eng_stats *s)
+{
+    if (s->prompt_truncated > 0)
+        log_line(LOG_WARN, "%s: the prompt was too long, %d tokens of it were dropped", c->who,
+                 (int)s->prompt_truncated);
+    if (json_array_size(s->warnings)) {
+        struct buf b = {0};
+        http_print_json(&b, s->warnings);
+        log_line(LOG_WARN, "%s: %.400s", c->who, b.p ? b.p : "");
+        buf_free(&b);
+    }
+}
+
+/* Everything is there: the one object. */
+static void answer_whole(struct answer *w)
+{
+    struct buf b = {0};
+    struct err e = {0};
+    w->is_over = true;
+    for (int i = 0; i < w->n_choices; i++) {
+        const struct choice *ch = &w->choices[i];
+        b.failed = b.failed || ch->text.failed || ch->thinking.failed;
+        for (size_t k = 0; k < sizeof ch->logprobs / sizeof *ch->logprobs; k++)
+            b.failed = b.failed || ch->logprobs[k].failed;
+    }
+    w->style->whole(w, &b);
+    buf_puts(&b, w->style->shape->end);
+    if (b.failed) {
+        err_set(&e, ERR_MEMORY, "out of memory");
+        fail(w, &e);
+    } else {
+        call_answer(w->call, 200, w->style->shape->type, b.p, b.n);
+    }
+    buf_free(&b);
+}
+
+static void end_choice(struct answer *w, struct choice *ch, const struct eng_stats *s)
+{
+    ch->stats = *s;
+    ch->stats.context = NULL;
+    ch->stats.n_context = 0;
+    ch->stats.warnings = NULL;
+    ch->reason = s->reason == ENG_LOADED ? "load" : s->reason == ENG_LENGTH ? "length" : "stop";
+    ch->ended = true;
+    w->n_ended++;
+    w->last = s;
+    const bool all = w->n_ended == w->n_choices;
+    if (w->ask.stream) {
+        struct buf b = {0};
+        open_choice(w, ch, &b);
+        b.failed = b.failed || (w->style->keeps && (ch->text.failed || ch->thinking.failed));
+        if (w->style->end)
+            w->style->end(w, ch, &b);
+        if (all && w->style->finish)
+            w->style->finish(w, &b);
+        send_out(w, &b);
+        if (all && !w->is_over) {
+            w->is_over = true;
+            call_end(w->call);
+        }
+    } else if (all) {
+        answer_whole(w);
+    }
+    w->last = NULL;
+}
+
+static void on_done(void *arg, const struct eng_stats *s)
+{
+    struct choice *ch = arg;
+    struct answer *w = ch->answer;
+    struct call *c = w->call;
+    log_remarks(c, s);
+    pthread_mutex_lock(&w->lock);
+    if (!w->is_over)
+        end_choice(w, ch, s);
+    pthread_mutex_unlock(&w->lock);
+    call_unref(c);
+}
+
+static void on_fail(void *arg, const struct err *e)
+{
+    struct choice *ch = arg;
+    struct answer *w = ch->answer;
+    struct call *c = w->call;
+    pthread_mutex_lock(&w->lock);
+    const bool first = !w->is_over;
+    if (first)
+        fail(w, e);
+    pthread_mutex_unlock(&w->lock);
+    if (first && w->n_choices > 1)
+        call_cancel_jobs(c);
+    call_unref(c);
+}
+
+/* A stream fails after it began: the style knows what it said so far. */
+static void on_stream_error(const struct call *c, struct buf *b, int status, enum err_code code,
+                            const char *text)
+{
+    struct answer *w = c->state;
+    w->style->fail(w, b, status, code, text);
+}
+
+/* ---- checks that need the model ------------------------------------------------------------ */
+
+static int check_abilities(struct call *c, const struct ask *a, const struct store_model *m,
+                           const struct eng_info *info)
+{
+    char full[STORE_NAME_TEXT];
+    store_name_full(&m->name, full, sizeof full);
+    if (a->think == THINK_ON && !a->think_if_able) {
+        call_fail_status(c, 400, "\"%s\" does not support thinking", a->model);
+        return -1;
+    }
+    if (!info->can_complete) {
+        call_fail_status(c, 400, "\"%s\" does not support %s", a->model,
+                         a->is_chat ? "chat" : "generate");
+        return -1;
+    }
+    if (a->wants_images) {
+        call_fail_status(c, 400, "\"%s\" does not support images", a->model);
+        return -1;
+    }
+    if (a->format) {
+        call_fail_status(c, 501,
+                         "structured output (format) is not supported by this version of chaski "
+                         "yet");
+        return -1;
+    }
+    if (a->tools) {
+        call_fail_status(c, 400,
+                         info->can_tools ? "%s does not support tools in this version of "
+                                           "chaski"
+                                         : "%s does not support tools",
+                         full);
+        return -1;
+    }
+    if (a->suffix) {
+        call_fail_status(c, 400,
+                         info->can_insert ? "%s does not support insert in this version "
+                                            "of chaski"
+                                          : "%s does not support insert",
+                         full);
+        return -1;
+    }
+    return 0;
+}
+
+static int lay_options(struct eng_options *o, const struct ask *a, const struct store_model *m,
+                       struct err *e)
+{
+    const json_t *const layers[] = {a->defaults, m->params, a->options};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        if (layers[i] && eng_options_apply(o, layers[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+/* The prompt of a choice, in `r`. What must live until the submit is in `chat` and `context`. */
+static int lay_prompt(struct eng_request *r, const struct ask *a, int choice,
+                      const struct store_model *m, const struct eng_info *info, json_t **chat,
+                      tok_id **context, struct err *e)
+{
+    if (a->raw) {
+        r->raw = ask_prompt(a, choice);
+        r->n_raw = strlen(r->raw);
+    } else {
+        *chat = ask_conversation(a, choice, m, info, e);
+        if (!*chat)
+            return -1;
+        r->chat = *chat;
+        r->template_text = a->template_text ? a->template_text : m->template_text;
+        const json_t *list = json_object_get(*chat, "messages");
+        const json_t *last = json_array_get(list, json_array_size(list) - 1);
+        const char *role = json_string_value(json_object_get(last, "role"));
+        r->continue_last = a->is_chat && !r->template_text && role && !strcmp(role, "assistant");
+    }
+    if (a->context) {
+        const size_t n = json_array_size(a->context);
+        *context = calloc(n, sizeof **context);
+        if (!*context)
+            return err_set(e, ERR_MEMORY, "out of memory");
+        for (size_t i = 0; i < n; i++)
+            (*context)[i] = (tok_id)json_integer_value(json_array_get(a->context, i));
+        r->context = *context;
+        r->n_context = n;
+    }
+    return 0;
+}
+
+static int64_t draw_seed(void)
+{
+    uint32_t v = 0;
+    if (getrandom(&v, sizeof v, 0) != sizeof v)
+        v = (uint32_t)time_real_ns();
+    return (int64_t)(v >> 1);
+}
+
+/* Several choices with one seed would be one text: each has its own, counted from the given or
+ * drawn one, so that the answer can be had again. */
+static void spread_seed(struct answer *w, struct eng_options *o, int i)
+{
+    if (w->n_choices < 2)
+        return;
+    if (o->seed < 0 && !w->has_base_seed) {
+        w->base_seed = draw_seed();
+        w->has_base_seed = true;
+    }
+    o->seed = (w->has_base_seed ? w->base_seed : o->seed) + i;
+}
+
+static int submit_choice(struct answer *w, int i, const struct store_model *m,
+                         const struct eng_info *info, const struct eng_options *options,
+                         struct err *e)
+{
+    const struct ask *a = &w->ask;
+    struct call *c = w->call;
+    struct eng_request r = {0};
+    json_t *chat = NULL;
+    tok_id *context = NULL;
+    struct eng_job *job = NULL;
+    int rc = -1;
+    r.kind = w->is_load ? ENG_LOAD : ENG_GENERATE;
+    r.model = m;
+    r.options = options;
+    r.no_truncate = a->no_truncate;
+    r.no_shift = a->no_shift;
+    r.logprobs = a->logprobs;
+    r.top_logprobs = a->top_logprobs;
+    r.want_context = w->style == &style_generate && !a->raw;
+    r.has_keep_alive = a->has_keep_alive;
+    r.keep_alive_ns = a->keep_alive_ns;
+    if (!w->is_load && lay_prompt(&r, a, i, m, info, &chat, &context, e) != 0)
+        goto done;
+    const struct eng_sink sink = {&w->choices[i], on_piece, on_done, on_fail};
+    call_ref(c); /* the sink's, until done or fail */
+    if (eng_submit(c->srv->cfg.eng, &r, &sink, &job, e) != 0) {
+        call_unref(c);
+        goto done;
+    }
+    call_add_job(c, job);
+    rc = 0;
+done:
+    json_decref(chat);
+    free(context);
+    return rc;
+}
+
+static void submit(struct answer *w, const struct store_model *m)
+{
+    struct call *c = w->call;
+    const struct ask *a = &w->ask;
+    const struct eng_info *info = NULL;
+    struct eng_options options;
+    struct err e = {0};
+    eng_options_init(&options);
+    if (eng_model_info(c->srv->cfg.eng, m, &info, &e) != 0)
+        goto fail;
+    if (check_abilities(c, a, m, info) != 0)
+        goto done;
+    if (lay_options(&options, a, m, &e) != 0)
+        goto fail;
+    if (a->render_only && !w->is_load) {
+        err_set(&e, ERR_UNSUPPORTED,
+                "_debug_render_only is not supported by this version of chaski yet");
+        goto fail;
+    }
+    if (w->style->prepare && w->style->prepare(w, &e) != 0)
+        goto fail;
+    w->submitted_ns = time_mono_ns();
+    const int64_t seed = options.seed;
+    for (int i = 0; i < w->n_choices; i++) {
+        options.seed = seed;
+        spread_seed(w, &options, i);
+        if (submit_choice(w, i, m, info, &options, &e) != 0)
+            goto fail;
+    }
+    goto done;
+fail:
+    pthread_mutex_lock(&w->lock); /* earlier choices may be talking already */
+    const bool first = !w->is_over;
+    if (first)
+        fail(w, &e);
+    pthread_mutex_unlock(&w->lock);
+    if (first)
+        call_cancel_jobs(c);
+done:
+    eng_options_free(&options);
+}
+
+/* load and unload without the engine's word. */
+static void answer_short(struct answer *w, const char *reason)
+{
+    pthread_mutex_lock(&w->lock);
+    w->choices[0].reason = reason;
+    answer_whole(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static struct answer *answer_new(struct call *c, const struct style *style)
+{
+    struct answer *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    pthread_mutex_init(&w->lock, NULL);
+    w->call = c;
+    w->style = style;
+    w->begun_s = time_real_ns() / 1000000000;
+    random_id(w->id, sizeof w->id - 1);
+    c->state = w;
+    c->free_state = answer_free;
+    if (style->fail)
+        c->stream_error = on_stream_error;
+    return w;
+}
+
+void answer_run(struct call *c, const struct style *style)
+{
+    struct err e = {0};
+    struct buf name = {0};
+    struct answer *w = answer_new(c, style);
+    if (!w) {
+        call_fail_status(c, 500, "out of memory");
+        return;
+    }
+    struct ask *a = &w->ask;
+    if (ask_parse(a, style, c->body, c->n_body, &e) != 0) {
+        call_fail(c, &e);
+        return;
+    }
+    free(c->body); /* up to 64 MiB that nobody reads again */
+    c->body = NULL;
+    if (!a->model || !a->model[0]) {
+        if (a->is_chat)
+            call_fail_status(c, 400, "model is required");
+        else
+            call_fail_status(c, 404, "model '' not found");
+        return;
+    }
+    print_json_string(&name, a->model, strlen(a->model));
+    w->model = name.p;
+    if (name.failed || make_choices(w) != 0) {
+        call_fail_status(c, 500, "out of memory");
+        return;
+    }
+    struct store_model *m = model_find(c, a->model, true);
+    if (!m)
+        return;
+    w->is_load = ask_is_empty(a);
+    if (style->no_cache && a->stream)
+        call_header(c, "cache-control", "no-cache");
+    if (w->is_load && a->has_keep_alive && a->keep_alive_ns == 0) {
+        if (m->model_layer)
+            eng_unload(c->srv->cfg.eng, &m->model_layer->digest);
+        answer_short(w, "unload");
+    } else if (a->raw && (a->system || a->template_text || a->context)) {
+        call_fail_status(c, 400, "raw mode does not support template, system, or context");
+    } else {
+        submit(w, m);
+    }
+    store_model_free(m);
+}
+
+/* ---- the routes that go this way ----------------------------------------------------------- */
+
+void on_generate(struct call *c)
+{
+    answer_run(c, &style_generate);
+}
+
+void on_chat(struct call *c)
+{
+    answer_run(c, &style_chat);
+}

@@ -1,0 +1,92 @@
+/* http/logprobs.c - tokens and their probabilities as all styles print them (spec/api.md 14), and
+ * other small things that printers share. */
+#include "http/style.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* -Infinity has no place in JSON and null breaks clients: the smallest that a float can say. */
+static void put_logprob(struct buf *b, double v)
+{
+    print_real(b, isfinite(v) ? v : -3.4028235e38);
+}
+
+void print_token(struct buf *b, const struct eng_logprob *p)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < p->n;) {
+        uint32_t cp;
+        bool bad = false;
+        char ch[4];
+        i += text_decode(p->bytes + i, p->n - i, &cp, &bad);
+        buf_add(&text, ch, text_encode(cp, ch));
+    }
+    if (text.failed)
+        b->failed = true;
+    print_json_string(b, text.p ? text.p : "", text.n);
+    buf_free(&text);
+}
+
+static void put_entry(struct buf *b, const struct eng_logprob *p)
+{
+    buf_puts(b, "{\"token\":");
+    print_token(b, p);
+    buf_puts(b, ",\"logprob\":");
+    put_logprob(b, p->logprob);
+    for (size_t i = 0; i < p->n; i++)
+        buf_printf(b, i ? ",%u" : ",\"bytes\":[%u", (unsigned)(unsigned char)p->bytes[i]);
+    if (p->n)
+        buf_puts(b, "]");
+}
+
+void print_logprobs(struct buf *b, const struct eng_logprob *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_puts(b, ",");
+        put_entry(b, &list[i]);
+        for (size_t k = 0; k < list[i].n_top; k++) {
+            buf_puts(b, k ? "," : ",\"top_logprobs\":[");
+            put_entry(b, &list[i].top[k]);
+            buf_puts(b, "}");
+        }
+        buf_puts(b, list[i].n_top ? "]}" : "}");
+    }
+}
+
+void random_id(char *out, size_t n)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    unsigned char raw[64];
+    for (size_t i = 0; i < n; i++) {
+        if (i % sizeof raw == 0 && getrandom(raw, sizeof raw, 0) != sizeof raw)
+            memset(raw, (int)time_mono_ns(), sizeof raw);
+        out[i] = letters[raw[i % sizeof raw] % (sizeof letters - 1)];
+    }
+    out[n] = 0;
+}
+
+void print_remarks(struct buf *b, const struct answer *w)
+{
+    const struct eng_stats *s = w->last;
+    if (!s)
+        return;
+    int truncated = 0, shifts = 0;
+    for (int i = 0; i < w->n_choices; i++) {
+        truncated += w->choices[i].stats.prompt_truncated;
+        shifts += w->choices[i].stats.context_shifts;
+    }
+    if (truncated > 0)
+        buf_printf(b, ",\"prompt_truncated\":%d", truncated);
+    if (shifts > 0)
+        buf_printf(b, ",\"context_shifts\":%d", shifts);
+    if (w->has_base_seed)
+        buf_printf(b, ",\"seed\":%lld", (long long)w->base_seed);
+    else if (s->seed_drawn)
+        buf_printf(b, ",\"seed\":%lld", (long long)s->seed);
+    if (json_array_size(s->warnings)) {
+        buf_puts(b, ",\"warnings\":");
+        http_print_json(b, s->warnings);
+    }
+}
