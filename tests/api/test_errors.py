@@ -78,7 +78,6 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
      'invalid format: "\\"xml\\""; expected "json" or a valid JSON Schema object'),
     (G, {"model": "m", "prompt": "x", "format": "json"}, 501, "structured output"),
     (C, {"model": "m", "messages": MSG, "format": {"type": "object"}}, 501, "structured output"),
-    (G, {"model": "m", "prompt": "x", "logprobs": True}, 501, "logprobs"),
     (G, {"model": "m", "prompt": "x", "options": {"num_ctx": "x"}}, 400,
      'option "num_ctx" must be of type integer'),
     (G, {"model": "m", "prompt": "x", "options": {"temperature": "x"}}, 400,
