@@ -201,6 +201,43 @@ int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e);
 /* Unload the model of this GGUF once it is idle; no such model loaded is fine. */
 void eng_unload(struct eng *g, const struct digest *model);
 
+/* ---- what is counted (GET /metrics) ---------------------------------------------------- */
+
+struct eng_progress { /* of a job, at any time from any thread */
+    int32_t prompt_count, prompt_cached, eval_count;
+    int64_t wait_ns, first_ns; /* until it started, until its first token; 0 = not yet */
+};
+void eng_job_progress(const struct eng_job *j, struct eng_progress *out);
+
+enum { ENG_N_BUCKETS = 16, ENG_N_ROW_BUCKETS = 9 };
+extern const double eng_buckets[ENG_N_BUCKETS];       /* upper bounds, seconds */
+extern const int eng_row_buckets[ENG_N_ROW_BUCKETS];  /* upper bounds, rows of a step */
+struct eng_histogram {
+    uint64_t counts[ENG_N_BUCKETS + 1]; /* the last: above all bounds */
+    double sum;                         /* seconds */
+};
+struct eng_model_metrics { /* of a model by name, since the start */
+    char name[512];
+    uint64_t prompt_tokens, cached_tokens, generated_tokens;
+    uint64_t prompts_truncated, context_shifts; /* requests that were cut; shifts */
+    uint64_t draft_tokens, accepted_tokens;
+    uint64_t steps[ENG_N_ROW_BUCKETS + 1], rows; /* steps by their rows; rows of all */
+    struct eng_histogram first_token, inter_token, queue_wait, load;
+    /* Now; all 0 when it is not loaded: */
+    bool loaded;
+    int running, waiting;
+    uint64_t kv_pages_used, kv_pages_limit; /* limit 0: only the budget limits */
+    uint64_t weight_bytes, kv_bytes, scratch_bytes;
+};
+struct eng_metrics {
+    struct eng_model_metrics *models;
+    size_t n;
+    int n_loaded;
+    uint64_t budget_bytes;
+};
+int eng_metrics(struct eng *g, struct eng_metrics *out, struct err *e);
+void eng_metrics_free(struct eng_metrics *m);
+
 /* ---- the bench's level: one model, one caller ---------------------------------------------- */
 
 struct model;

@@ -1,16 +1,13 @@
-/* gguf/base.c - errors, arenas, growing bytes, text, the log (gguf/base.h). */
+/* gguf/base.c - errors, arenas, growing bytes, text (gguf/base.h). */
 #include "gguf/base.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
-/* Copy `s` to `out` (cap bytes with the NUL), control characters and broken UTF-8 as
- * \x.., cut before what does not fit. */
-static void put_clean(char *out, size_t cap, const char *s, size_t n)
+void text_clean(char *out, size_t cap, const char *s, size_t n)
 {
     size_t o = 0;
     for (size_t i = 0; i < n;) {
@@ -44,7 +41,7 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
     if (n >= sizeof raw)
         n = sizeof raw - 1;
     e->code = code;
-    put_clean(e->text, sizeof e->text, raw, n);
+    text_clean(e->text, sizeof e->text, raw, n);
     return -1;
 }
 
@@ -264,42 +261,7 @@ size_t text_encode(uint32_t cp, char out[4])
     return 4;
 }
 
-/* ---- the log -------------------------------------------------------------------------- */
-
-static atomic_int log_least = LOG_WARN;
-
-void log_set_level(enum log_level least)
-{
-    atomic_store(&log_least, (int)least);
-}
-
-void log_line(enum log_level level, const char *fmt, ...)
-{
-    if ((int)level < atomic_load(&log_least))
-        return;
-    char raw[2048], clean[4096];
-    va_list ap;
-    va_start(ap, fmt);
-    const int len = vsnprintf(raw, sizeof raw, fmt, ap);
-    va_end(ap);
-    size_t n = len < 0 ? 0 : (size_t)len;
-    if (n >= sizeof raw)
-        n = sizeof raw - 1;
-    put_clean(clean, sizeof clean, raw, n);
-
-    const int64_t now = time_real_ns();
-    const time_t sec = (time_t)(now / 1000000000);
-    struct tm tm;
-    gmtime_r(&sec, &tm);
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    /* One write a line: lines of several threads do not mix. */
-    char line[4200];
-    const int m = snprintf(line, sizeof line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s\n",
-                           tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                           tm.tm_sec, (int)(now / 1000000 % 1000), names[level], clean);
-    if (m > 0)
-        fwrite(line, 1, (size_t)m < sizeof line ? (size_t)m : sizeof line - 1, stderr);
-}
+/* ---- time ------------------------------------------------------------------------------ */
 
 static int64_t clock_ns(clockid_t id)
 {

@@ -92,13 +92,26 @@ bool text_is_utf8(const char *p, size_t n); /* strict: no overlongs, surrogates,
  * point; an invalid byte has length 1 and code point 0xFFFD with *bad set. */
 size_t text_decode(const char *p, size_t n, uint32_t *cp, bool *bad);
 size_t text_encode(uint32_t cp, char out[4]); /* bytes written */
+/* Copy n bytes to `out` (cap bytes with the NUL), control characters and broken UTF-8 as \x..,
+ * cut before what does not fit. */
+void text_clean(char *out, size_t cap, const char *s, size_t n);
 
-/* ---- the log: one line an event, on stderr ------------------------------------- */
+/* ---- the log: one line an event, on stderr (gguf/log.c) ------------------------- */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_set_level(enum log_level least); /* default LOG_WARN; call before threads start */
+void log_set_json(bool on);               /* each line a JSON object; before threads start */
+bool log_is_on(enum log_level level);
 /* Never text of prompts, answers, keys. Bytes outside printable UTF-8 become \x... */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+struct log_field {
+    const char *name; /* of letters and _ */
+    const char *text; /* or NULL: the number counts */
+    double number;
+};
+/* `event` and its fields: "event name=value name=value", or members of the JSON object. */
+void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
 /* ---- time ----------------------------------------------------------------------- */
 

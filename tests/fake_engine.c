@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/info.h"
 #include "engine/text.h"
+#include "engine/sched/meter.h"
 
 enum { MAX_MODELS = 16 };
 
@@ -37,6 +38,7 @@ struct eng {
     struct text_cache *texts;
     struct eng_loaded loaded[MAX_MODELS];
     int64_t keep_ns[MAX_MODELS];
+    struct meters meters;
     int n_loaded;
 };
 
@@ -53,6 +55,8 @@ struct eng_job {
     bool want_context, no_truncate, logprobs;
     int top_logprobs;
     int64_t submitted_ns, keep_alive_ns;
+    struct meter *total;
+    struct job_meter meter;
     struct digest model;
     char name[512], id[65];
     size_t n_context;
@@ -74,6 +78,7 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
     }
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->less, NULL);
+    meters_init(&g->meters);
     return g;
 }
 
@@ -110,6 +115,7 @@ void eng_free(struct eng *g)
         free(k);
     }
     text_cache_free(g->texts);
+    meters_free(&g->meters);
     pthread_mutex_destroy(&g->lock);
     pthread_cond_destroy(&g->less);
     free(g);
@@ -266,6 +272,7 @@ static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
             word[n] = 'x';
         say(j, word, (size_t)n, i);
         s->eval_count++;
+        meter_token(j->total, &j->meter, j->submitted_ns, time_mono_ns());
     }
     rc = 0;
 done:
@@ -289,6 +296,9 @@ static void *run(void *arg)
         good = good && wait_ms(j, order(j, "prompt", 0));
         s.prompt_ns = time_mono_ns() - begun;
         s.prompt_count = j->prompt ? (int32_t)(strlen(j->prompt) / 4 + 1) : 1;
+        atomic_store(&j->meter.prompt, s.prompt_count);
+        meter_add(&j->total->prompt, s.prompt_count);
+        meter_step(j->total, s.prompt_count);
         s.prompt_truncated = (int32_t)order(j, "truncated", 0);
         s.context_shifts = (int32_t)order(j, "shifts", 0);
         s.seed_drawn = j->options.seed < 0;
@@ -385,6 +395,7 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     j->model = r->model->model_layer->digest;
     memcpy(j->id, r->model->id, sizeof j->id);
     store_name_short(&r->model->name, j->name, sizeof j->name);
+    j->total = meters_find(&g->meters, j->name);
     if (r->n_context) {
         j->context = calloc(r->n_context, sizeof *j->context);
         if (j->context)
@@ -442,6 +453,25 @@ int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e)
     *n = (size_t)g->n_loaded;
     memcpy(*out, g->loaded, *n * sizeof **out);
     pthread_mutex_unlock(&g->lock);
+    return 0;
+}
+
+void eng_job_progress(const struct eng_job *j, struct eng_progress *out)
+{
+    job_meter_read(&j->meter, out);
+}
+
+int eng_metrics(struct eng *g, struct eng_metrics *out, struct err *e)
+{
+    if (meters_read(&g->meters, out, e))
+        return -1;
+    pthread_mutex_lock(&g->lock);
+    out->n_loaded = g->n_loaded;
+    for (size_t i = 0; i < out->n; i++)
+        for (const struct eng_job *j = g->jobs; j; j = j->next)
+            out->models[i].running += !strcmp(j->name, out->models[i].name);
+    pthread_mutex_unlock(&g->lock);
+    out->budget_bytes = 1000000;
     return 0;
 }
 

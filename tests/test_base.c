@@ -255,24 +255,69 @@ static void decode_reads_no_byte_past_its_end(void **s)
 
 /* ---- the log, time ---------------------------------------------------------------------------- */
 
-static void log_lines_are_one_line_and_clean(void **s)
+/* What `say` writes on stderr. */
+static void heard(void (*say)(void), char *line, size_t cap)
 {
     int ends[2];
-    char line[512];
     assert_int_equal(pipe(ends), 0);
     const int saved = dup(2);
     dup2(ends[1], 2);
-    log_line(LOG_ERROR, "model \"%s\" is wrong", "a\n\x1b[2J");
-    log_line(LOG_DEBUG, "not shown at the default level");
+    say();
     dup2(saved, 2);
     close(saved);
     close(ends[1]);
-    const ssize_t n = read(ends[0], line, sizeof line - 1);
+    const ssize_t n = read(ends[0], line, cap - 1);
     close(ends[0]);
     assert_true(n > 0);
     line[n] = 0;
-    assert_has(line, "Z error model \"a\\x0a\\x1b[2J\" is wrong\n");
     assert_ptr_equal(strchr(line, '\n'), line + n - 1);
+}
+
+static void say_line(void)
+{
+    log_line(LOG_ERROR, "model \"%s\" is wrong", "a\n\x1b[2J");
+    log_line(LOG_DEBUG, "not shown at the default level");
+}
+
+static void say_event(void)
+{
+    const struct log_field f[] = {
+        {"id", "a b\"\n", 0}, {"plain", "x", 0}, {"whole", NULL, 123456789}, {"ms", NULL, 1.5}};
+    log_event(LOG_WARN, "request", f, sizeof f / sizeof *f);
+    log_event(LOG_DEBUG, "hidden", f, 1);
+}
+
+static void say_long(void)
+{
+    char text[3000];
+    memset(text, '"', sizeof text);
+    memcpy(text + sizeof text - 4, "\xe2\x82\xac", 4);
+    const struct log_field f[] = {
+        {"a", text, 0}, {"b", text, 0}, {"c", text, 0}, {"d", text, 0}, {"e", text, 0},
+        {"f", text, 0}, {"g", text, 0}, {"h", text, 0}, {"i", text, 0}, {"j", text, 0}};
+    log_event(LOG_WARN, "long", f, sizeof f / sizeof *f);
+}
+
+static void log_lines_are_one_line_and_clean(void **s)
+{
+    char line[32768];
+    heard(say_line, line, sizeof line);
+    assert_has(line, "Z error model \"a\\x0a\\x1b[2J\" is wrong\n");
+    heard(say_event, line, sizeof line);
+    assert_has(line, "Z warn request id=\"a b\\\"\\\\x0a\" plain=x whole=123456789 ms=1.5\n");
+    heard(say_long, line, sizeof line);
+}
+
+static void log_lines_can_be_json(void **s)
+{
+    char line[32768];
+    log_set_json(true);
+    heard(say_line, line, sizeof line);
+    assert_has(line, "\"level\":\"error\",\"message\":\"model \\\"a\\\\x0a\\\\x1b[2J\\\" is wrong\"}\n");
+    heard(say_event, line, sizeof line);
+    assert_has(line, "\"level\":\"warn\",\"event\":\"request\",\"id\":\"a b\\\"\\\\x0a\","
+                     "\"plain\":\"x\",\"whole\":123456789,\"ms\":1.5}\n");
+    log_set_json(false);
 }
 
 static void time_goes_on(void **s)
@@ -325,6 +370,7 @@ int main(void)
         cmocka_unit_test(broken_bytes_are_taken_one_by_one),
         cmocka_unit_test(decode_reads_no_byte_past_its_end),
         cmocka_unit_test(log_lines_are_one_line_and_clean),
+        cmocka_unit_test(log_lines_can_be_json),
         cmocka_unit_test(time_goes_on),
         cmocka_unit_test(type_table_agrees_with_the_block_structs),
     };

@@ -67,6 +67,7 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
     pthread_mutex_init(&g->crew_lock, NULL);
     pthread_mutex_init(&g->lock, NULL);
     cond_init(&g->changed);
+    meters_init(&g->meters);
     return g;
 }
 
@@ -118,6 +119,7 @@ void eng_free(struct eng *g)
     }
     text_cache_free(g->texts);
     crew_free(g->crew);
+    meters_free(&g->meters);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
     pthread_mutex_destroy(&g->crew_lock);
@@ -242,6 +244,7 @@ static struct slot *slot_new(struct eng *g, const struct store_model *m, struct 
         s->files[s->n_files++] = m->layers[i].digest;
         s->need_bytes += m->layers[i].size;
     }
+    s->meter = meters_find(&g->meters, s->name);
     cond_init(&s->wake);
     s->next = g->slots;
     g->slots = s;
@@ -388,6 +391,39 @@ int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e)
         return err_set(e, ERR_MEMORY, "no memory for a list");
     qsort(rows, *n, sizeof *rows, by_expiry);
     *out = rows;
+    return 0;
+}
+
+void eng_job_progress(const struct eng_job *j, struct eng_progress *out)
+{
+    job_meter_read(&j->meter, out);
+}
+
+int eng_metrics(struct eng *g, struct eng_metrics *out, struct err *e)
+{
+    if (meters_read(&g->meters, out, e))
+        return -1;
+    pthread_mutex_lock(&g->lock);
+    for (const struct slot *s = g->slots; s; s = s->next) {
+        struct eng_model_metrics *m = NULL;
+        for (size_t i = 0; i < out->n && !m; i++)
+            if (!strcmp(out->models[i].name, s->meter->name))
+                m = &out->models[i];
+        out->n_loaded += s->state == SLOT_READY;
+        if (!m)
+            continue; /* it came between the two locks */
+        m->loaded |= s->state == SLOT_READY;
+        m->running += s->n_active;
+        m->waiting += s->n_queued;
+        m->kv_pages_used += s->kv_used;
+        m->kv_pages_limit += s->kv_limit;
+        m->weight_bytes += s->weight_bytes;
+        m->kv_bytes += s->kv_bytes;
+        if (s->state == SLOT_READY && s->need_bytes > s->weight_bytes + s->kv_bytes)
+            m->scratch_bytes += s->need_bytes - s->weight_bytes - s->kv_bytes;
+    }
+    pthread_mutex_unlock(&g->lock);
+    out->budget_bytes = g->cfg.memory_bytes;
     return 0;
 }
 

@@ -274,6 +274,11 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
         j->sampled = true;
         j->t_prompt_end = now;
         j->stats.prompt_ns = now - j->t_start;
+        meter_add(&s->meter->prompt, j->stats.prompt_count);
+        meter_add(&s->meter->cached, j->stats.prompt_cached);
+        meter_add(&s->meter->truncated, j->stats.prompt_truncated > 0);
+        atomic_store_explicit(&j->meter.prompt, j->stats.prompt_count, memory_order_relaxed);
+        atomic_store_explicit(&j->meter.cached, j->stats.prompt_cached, memory_order_relaxed);
         if (j->n_predict == 0) {
             finish(s, i, ENG_LENGTH);
             return;
@@ -291,6 +296,7 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
     }
     j->n_drawn_before++;
     j->stats.eval_count++;
+    meter_token(s->meter, &j->meter, j->submitted, now);
     j->stats.eval_ns = time_mono_ns() - j->t_prompt_end + 1;
     if (tok_is_eog(s->m->vocab, t)) {
         finish(s, i, ENG_STOP);
@@ -378,6 +384,7 @@ bool slot_step(struct slot *s)
             slot_job_end(s, p.job[r], &e);
         return true;
     }
+    meter_step(s->meter, p.n_rows);
     if (step.stopped)
         return true; /* all of them are cancelled: the next call ends them */
     if (!p.n_prompt_rows) {

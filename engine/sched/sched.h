@@ -13,6 +13,7 @@
 #include "engine/model/model.h"
 #include "engine/sampler/sampler.h"
 #include "engine/sched/draft.h"
+#include "engine/sched/meter.h"
 #include "engine/sched/worth.h"
 
 enum { MAX_PARALLEL = 16, MAX_FILES = 256 };
@@ -23,6 +24,7 @@ struct eng_job {
     struct eng_sink sink;
     struct eng_job *next;      /* in the slot's queue; guarded by eng.lock */
     int64_t submitted;         /* monotonic */
+    struct job_meter meter;    /* the slot's thread writes, anybody reads */
 
     /* the request, copied; owned */
     enum eng_kind kind;
@@ -62,6 +64,7 @@ enum slot_state { SLOT_LOADING, SLOT_READY, SLOT_GONE };
 struct slot {
     struct eng *g;
     struct slot *next;         /* eng.slots; lock */
+    struct meter *meter;       /* of its name; outlives the slot */
     pthread_t thread;
     pthread_cond_t wake;       /* with eng.lock */
     enum slot_state state;     /* lock */
@@ -77,6 +80,7 @@ struct slot {
     bool evict;                /* go as soon as idle; lock */
     atomic_bool cancel_load;
     uint64_t need_bytes;       /* estimate while loading, then measured; lock */
+    uint64_t kv_used, kv_limit, kv_bytes, weight_bytes; /* the same, in parts; lock */
     int32_t n_ctx_shown;       /* largest context in use; lock */
 
     /* the slot's thread alone */
@@ -110,6 +114,7 @@ struct eng {
     bool draining;             /* lock */
     struct info_entry *infos;  /* lock */
     struct text_cache *texts;  /* its own lock */
+    struct meters meters;
 };
 
 /* slot.c: the thread of a slot. */

@@ -62,6 +62,9 @@ void slot_job_end(struct slot *s, int i, const struct err *e)
     struct eng_job *j = s->active[i];
     s->active[i] = NULL;
     kv_table_free(&s->m->pool, &j->kv);
+    meter_add(&s->meter->shifts, j->stats.context_shifts);
+    meter_add(&s->meter->drafted, j->stats.draft_count);
+    meter_add(&s->meter->accepted, j->stats.draft_accepted);
     if (j->stats.draft_count)
         log_line(LOG_DEBUG, "%s: %d tokens, %d drafted, %d of these came", s->name,
                  j->stats.eval_count, j->stats.draft_count, j->stats.draft_accepted);
@@ -107,6 +110,8 @@ static int job_start(struct slot *s, struct eng_job *j, struct err *e)
     }
     j->stats.seed = (int64_t)seed;
     j->t_start = time_mono_ns();
+    meter_time(&s->meter->wait, j->t_start - j->submitted);
+    atomic_store_explicit(&j->meter.wait_ns, j->t_start - j->submitted, memory_order_relaxed);
     j->speculate = s->g->cfg.speculate;
     if (!j->opt.speculate)
         j->speculate = ENG_SPECULATE_OFF;
@@ -379,6 +384,10 @@ static void measure(struct slot *s)
                            tok_vocab_bytes(s->m->vocab) + s->m->logits_bytes;
     pthread_mutex_lock(&s->g->lock);
     s->need_bytes = bytes;
+    s->weight_bytes = s->m->weight_bytes;
+    s->kv_used = s->m->pool.n_live - s->m->pool.n_free;
+    s->kv_limit = s->m->pool.n_limit;
+    s->kv_bytes = s->m->pool.n_live * s->m->pool.page_bytes;
     pthread_mutex_unlock(&s->g->lock);
 }
 
@@ -404,6 +413,7 @@ void *slot_main(void *arg)
         pthread_mutex_lock(&g->lock);
         s->state = SLOT_READY;
         s->ready_at = time_mono_ns();
+        meter_time(&s->meter->load, s->ready_at - t0);
         s->expires = expiry(s->keep_alive_ns);
         pthread_cond_broadcast(&g->changed);
         pthread_mutex_unlock(&g->lock);
