@@ -270,6 +270,12 @@ int64_t seq_cut(struct seq *s, int64_t n);
 int seq_eval(struct seq *s, const tok_id *tokens, int n, float *logits, int n_logits,
              struct err *e);
 
+/* Does the file say that texts become vectors here (an encoder, or a pooling type)? */
+bool model_embeds(const struct model *m);
+int32_t model_n_embd(const struct model *m);
+/* The pooled vector of n tokens, n_embd floats, not scaled to length 1. Any model. */
+int model_embed(struct model *m, const tok_id *tokens, int n, float *out, struct err *e);
+
 /* What a token costs at least. macs[type]: multiply-adds of the blocks' matrices of that type of
  * weights (enum gguf_type; no head, no attention). Bytes: all packed matrices and the head, and the
  * keys and values that a token at position `pos` sees. */

@@ -59,25 +59,37 @@ struct qkv { /* queries, keys, values of a block, and what is to be done with th
     enum rope_kind rope;
     bool local; /* the sliding layers' rope */
 };
-enum act_fn { ACT_SILU, ACT_GELU };
+enum act_fn { ACT_SILU, ACT_GELU, ACT_GELU_ERF };
+
+/* The embedding, before the first block: x += the same row everywhere; x += the row of each position;
+ * x = layer norm of x. */
+void op_embd_add(struct fwd *f, const float *row);
+void op_embd_add_positions(struct fwd *f, const struct mat *rows);
+void op_embd_norm(struct fwd *f, const float *w, const float *b);
 
 /* norm(x) * w, ready for the matrices that follow. */
 struct in op_rms_norm(struct fwd *f, const float *w);
+struct in op_hidden(struct fwd *f); /* x as it is, ready for the matrices that follow */
 /* q, k, v = W h (+ b); one pass over the three matrices. */
 struct qkv op_qkv(struct fwd *f, const struct in *h, const struct layer *w);
 void op_head_norm(struct qkv *t, const float *q_norm, const float *k_norm); /* each head, before rope */
 void op_rope(struct qkv *t, enum rope_kind kind, bool local);
-/* Store k, v in the cache; softmax(q k scale) v over what each row sees (window: 0 = all). */
+/* Store k, v in the cache; softmax(q k scale) v over what each row sees (window: 0 = all; in an
+ * encoder the whole text). */
 struct in op_attention(struct fwd *f, struct qkv *t, int il, int32_t window);
 struct out op_mul_mat(struct fwd *f, const struct in *h, const struct mat *w, const float *bias);
 /* act(gate h) * (up h) */
 struct in op_glu(struct fwd *f, const struct in *h, const struct layer *w, enum act_fn act);
+/* act(up h + bup) */
+struct in op_up(struct fwd *f, const struct in *h, const struct layer *w, enum act_fn act);
 /* The experts' feed-forward: y = sum over the n_expert_used experts e with the largest softmax of
  * router h of p_e * down_e (act(gate_e h) * (up_e h)); p scaled to the sum 1 when `norm`. */
 struct out op_experts(struct fwd *f, const struct in *h, const struct layer *w, enum act_fn act,
                       bool norm);
 void op_add(struct fwd *f, const struct out *y); /* x += y */
 void op_add_normed(struct fwd *f, const struct out *y, const float *w); /* x += norm(y) * w */
+/* x = layer norm of x + y */
+void op_add_layer_norm(struct fwd *f, const struct out *y, const float *w, const float *b);
 
 /* ---- for engine/model/step.c ------------------------------------------------------------------ */
 
@@ -90,5 +102,7 @@ size_t ops_own_bytes(const struct model *m, int n, int64_t longest);
 void ops_begin(struct fwd *f); /* x = embeddings, rope tables */
 /* logits of n_rows rows (indices into the batch, ascending) into out [n_rows][n_vocab] */
 void ops_logits(struct fwd *f, const int *rows, int n_rows, float *out);
+/* the final hidden state, behind the last norm, of n_rows rows into out [n_rows][n_embd] */
+void ops_hidden(struct fwd *f, const int *rows, int n_rows, float *out);
 
 #endif

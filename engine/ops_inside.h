@@ -1,5 +1,5 @@
-/* engine/ops_inside.h - what the files of operators share. Private to engine/ops.c and
- * engine/experts.c. */
+/* engine/ops_inside.h - what the files of operators share. Private to engine/ops.c, attention.c and
+ * experts.c. */
 #ifndef CHASKI_OPS_INSIDE_H
 #define CHASKI_OPS_INSIDE_H
 
@@ -16,6 +16,9 @@ static inline size_t ops_round(size_t n)
 void *take_shared(struct fwd *f, size_t bytes);
 void *take_own(struct fwd *f, size_t bytes);
 float *take_rows(struct fwd *f, size_t width);
+
+/* Rows x (this thread's are complete) become an input of matrices. */
+struct in make_in(struct fwd *f, const float *x, int width);
 
 /* All threads are here, and see what was written before. */
 static inline void wait_all(struct fwd *f)
@@ -43,5 +46,10 @@ void mul_mats(struct fwd *f, const struct product *p, int n_p);
  * dense model. */
 size_t experts_region_bytes(const struct model *m, int n);
 size_t experts_own_bytes(const struct model *m, int n);
+
+/* The same for attention, beyond queries, keys, values and its result; `longest` as in
+ * ops_region_bytes. */
+size_t attention_region_bytes(const struct model *m, int n, int64_t longest);
+size_t attention_own_bytes(const struct model *m, int64_t longest);
 
 #endif

@@ -122,12 +122,15 @@ struct kernels { /* one table an ISA; read-only */
     size_t mm_scratch_bytes;
 
     void (*rms_norm)(float *y, const float *x, const float *w, int n, float eps); /* w may be NULL */
+    /* y = (x - mean x) / sqrt(variance + eps) * w + b; y may be x */
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, int n, float eps);
     /* n_heads heads of d values, `stride` floats apart; the first n_rot turn; cs = n_rot/2 pairs
      * (cos, sin) of this position. */
     void (*rope)(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
                  enum rope_kind kind);
     void (*silu_mul)(float *y, const float *gate, const float *up, int n); /* y may be gate */
     void (*gelu_mul)(float *y, const float *gate, const float *up, int n); /* tanh form */
+    void (*gelu_erf)(float *y, const float *x, int n);  /* x / 2 * (1 + erf(x / sqrt 2)); y may be x */
     void (*add)(float *y, const float *x, int n);       /* y += x */
     void (*scale)(float *y, float s, int n);            /* y *= s */
     void (*softcap)(float *y, float cap, int n);        /* y = cap * tanh(y / cap) */

@@ -7,10 +7,11 @@ static const int lengths[] = {1,  2,  3,  7,  8,  9,  15, 16,  17,  24,  31,
                               32, 33, 47, 48, 63, 64, 65, 100, 576, 1000};
 enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 
-enum slot { S_RMS, S_RMS_NOW, S_SILU, S_GELU, S_ADD, S_SCALE, S_SOFTCAP, S_SILU_IN_PLACE, S_COUNT };
+enum slot { S_RMS, S_RMS_NOW, S_SILU, S_GELU, S_ADD, S_SCALE, S_SOFTCAP, S_SILU_IN_PLACE,
+            S_LAYER, S_GELU_ERF, S_GELU_ERF_IN_PLACE, S_COUNT };
 static const char *const slot_names[S_COUNT] = {
     "rms_norm", "rms_norm (no weights)", "silu_mul", "gelu_mul", "add", "scale",
-    "softcap",  "silu_mul in place"};
+    "softcap",  "silu_mul in place", "layer_norm", "gelu_erf", "gelu_erf in place"};
 
 static void call(const struct kernels *k, enum slot s, float *y, const float *x, const float *w,
                  int n)
@@ -37,6 +38,15 @@ static void call(const struct kernels *k, enum slot s, float *y, const float *x,
     case S_SOFTCAP:
         k->softcap(y, 30.0f, n);
         break;
+    case S_LAYER: /* w as weights and y as what is added: in place too */
+        k->layer_norm(y, x, w, y, n, 1e-5f);
+        break;
+    case S_GELU_ERF:
+        k->gelu_erf(y, x, n);
+        break;
+    case S_GELU_ERF_IN_PLACE:
+        k->gelu_erf(y, y, n);
+        break;
     default:
         k->silu_mul(y, y, w, n);
         break;
@@ -48,10 +58,11 @@ static void fill_wide(float *x, int n)
 {
     static const float edges[] = {0.0f,   -0.0f,   88.7f,      88.70001f, -87.33f, -87.34f,
                                   1e-40f, -1e-45f, INFINITY,   -INFINITY, NAN,     3e38f,
-                                  -3e38f, 0.625f,  0.6249999f, -0.625f};
+                                  -3e38f, 0.625f,  0.6249999f, -0.625f,
+                                  1.41421f, 1.4142137f, -1.4142137f, 5.6568542f};
     for (int i = 0; i < n; i++) {
         uint64_t pick = rnd() % 8;
-        x[i] = pick == 0 ? edges[rnd() % 16]
+        x[i] = pick == 0 ? edges[rnd() % 20]
                          : rnd_normal() * (pick < 3   ? 40.0f
                                            : pick < 6 ? 2.0f
                                                       : 0.1f);
@@ -66,7 +77,7 @@ static void elements(void)
             size_t bytes = (size_t)n * sizeof(float);
             struct guard x = guard_new(bytes), w = guard_new(bytes), start = guard_new(bytes + 64),
                          want = guard_new(bytes + 64), got = guard_new(bytes + 64);
-            bool wide = s != S_RMS && s != S_RMS_NOW && i % 2;
+            bool wide = s != S_RMS && s != S_RMS_NOW && s != S_LAYER && i % 2;
             for (int round = 0; round < 4; round++) {
                 if (wide) {
                     fill_wide((float *)x.p, n);

@@ -18,7 +18,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAMILIES = ("llama", "llama-mha-tied", "llama3-rope", "llama-linear", "llama-yarn", "llama-bias",
             "llama-hd128", "mixtral", "qwen2", "qwen2-tied", "qwen3moe", "gemma3",
-            "gemma3-global")
+            "gemma3-global", "bert", "bert-cls", "nomic-bert")
 ISAS = ("ref", "avx2", "avx512", "avx512vnni", "avxvnni", "amx", "neon", "dotprod", "i8mm")
 UNKNOWN = re.compile(r"unsupported|have no kernels|not supported|supported architectures|cannot be|unknown arch", re.I)
 

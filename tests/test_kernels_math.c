@@ -66,6 +66,47 @@ static void tanh_is_within_two_and_a_half_ulp(void **state)
     assert_true(ref_tanhf_inline(INFINITY) == 1.0f && ref_tanhf_inline(-INFINITY) == -1.0f);
 }
 
+static void erf_is_within_two_and_a_half_ulp(void **state)
+{
+    (void)state;
+    double worst = 0;
+    for (uint64_t u = 0; u < 1ull << 32; u += STEP) {
+        float x = ref_float((uint32_t)u);
+        if (x != x)
+            continue;
+        double err = ulps(ref_erff_inline(x), erfl((long double)x));
+        worst = err > worst ? err : worst;
+    }
+    print_message("erf: %.3f ulp\n", worst);
+    assert_true(worst < 2.5);
+    assert_true(ref_erff_inline(-0.0f) == 0.0f && isnan(ref_erff_inline(NAN)));
+    assert_true(ref_erff_inline(INFINITY) == 1.0f && ref_erff_inline(-INFINITY) == -1.0f);
+    for (int i = -1000; i <= 1000; i++) {
+        double x = i * 0.01, want = 0.5 * x * (1 + erf(x / sqrt(2)));
+        assert_true(fabs(ref_gelu_erf_inline((float)x) - want) < 5e-7 * (1 + fabs(want)));
+    }
+}
+
+static void layer_norm_follows_its_formula(void **state)
+{
+    (void)state;
+    float x[100], w[100], b[100], y[100];
+    double mean = 0, var = 0;
+    for (int i = 0; i < 100; i++) {
+        x[i] = (float)((i * 37) % 101) * 0.05f + 30; /* a mean that dwarfs the spread */
+        w[i] = 1 + 0.01f * (float)i;
+        b[i] = 0.5f - 0.01f * (float)i;
+        mean += (double)x[i] / 100;
+    }
+    for (int i = 0; i < 100; i++)
+        var += ((double)x[i] - mean) * ((double)x[i] - mean) / 100;
+    ref_layer_norm(y, x, w, b, 100, 1e-3f);
+    for (int i = 0; i < 100; i++) {
+        double want = ((double)x[i] - mean) / sqrt(var + 1e-3) * (double)w[i] + (double)b[i];
+        assert_true(fabs((double)y[i] - want) < 1e-5);
+    }
+}
+
 static void log_is_within_three_ulp_of_double(void **state)
 {
     (void)state;
@@ -264,6 +305,8 @@ int main(void)
         cmocka_unit_test(exp_is_within_one_and_a_half_ulp),
         cmocka_unit_test(exp_has_its_edges),
         cmocka_unit_test(tanh_is_within_two_and_a_half_ulp),
+        cmocka_unit_test(erf_is_within_two_and_a_half_ulp),
+        cmocka_unit_test(layer_norm_follows_its_formula),
         cmocka_unit_test(log_is_within_three_ulp_of_double),
         cmocka_unit_test(pow_is_good_for_rope),
         cmocka_unit_test(sin_and_cos_are_rounded_right),

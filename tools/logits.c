@@ -39,6 +39,25 @@ bad:
     return NULL;
 }
 
+/* An embedding model: one row, the pooled vector. */
+static int write_vector(struct model *m, const tok_id *ids, size_t n, const char *path,
+                        struct err *e)
+{
+    const size_t width = (size_t)model_n_embd(m);
+    float *v = malloc(width * sizeof *v);
+    FILE *f = fopen(path, "wb");
+    int rc = -1;
+    if (!v || !f)
+        err_set(e, ERR_IO, f ? "no memory for the vector" : "the output file cannot be written");
+    else if (!model_embed(m, ids, n > INT32_MAX ? INT32_MAX : (int)n, v, e))
+        rc = fwrite(v, sizeof *v, width, f) == width
+                 ? 0 : err_set(e, ERR_IO, "writing the vector failed");
+    if (f && fclose(f) && !rc)
+        rc = err_set(e, ERR_IO, "writing the vector failed");
+    free(v);
+    return rc;
+}
+
 int cmd_logits(int argc, char **argv)
 {
     const char *path = NULL, *tokens = NULL, *out = NULL, *kv = "f16";
@@ -59,7 +78,7 @@ int cmd_logits(int argc, char **argv)
     const struct command about = {
         .name = "logits",
         .use = "-m FILE --tokens IDS.i32 --out LOGITS.f32",
-        .about = "Compute the logits of every position of a list of tokens",
+        .about = "Compute the logits of every position of a list of tokens; of an embedding model, the vector",
         .flags = flags,
         .env = env,
     };
@@ -96,6 +115,10 @@ int cmd_logits(int argc, char **argv)
     m = model_open(path, &cfg, &e);
     if (!m || !(s = seq_new(m, &e)))
         goto done;
+    if (model_embeds(m)) {
+        rc = write_vector(m, ids, n, out, &e);
+        goto done;
+    }
     const size_t n_vocab = (size_t)model_n_vocab(m);
     /* In pieces, so that a long list does not need all logits in memory. */
     enum { PIECE = 512 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const struct family *const families[] = {&fam_llama, &fam_qwen2, &fam_qwen3moe,
-                                                &fam_gemma3};
+                                                &fam_gemma3, &fam_bert, &fam_nomic_bert};
 
 const struct family *family_find(const char *arch)
 {
@@ -16,5 +16,5 @@ const struct family *family_find(const char *arch)
 
 const char *family_names(void)
 {
-    return "llama, qwen2, qwen3moe, gemma3";
+    return "llama, qwen2, qwen3moe, gemma3, bert, nomic-bert";
 }

@@ -13,6 +13,9 @@
 
 enum rope_scaling { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE };
 
+/* How the rows of a text become one vector, by the numbers that files use. */
+enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST, POOL_RANK };
+
 struct hparams {
     char arch[64];
     int32_t n_layer, n_embd, n_head, n_head_kv, n_ff, n_vocab, n_ctx; /* n_ctx: as trained */
@@ -23,7 +26,8 @@ struct hparams {
     int32_t n_ff_exp;     /* feed-forward length of an expert; n_ff until derived */
     int32_t window;       /* sliding window in positions, 0 = none */
     int32_t window_period; /* layer il slides if il % period < period - 1; 0 = none slides */
-    float rms_eps;
+    float rms_eps, ln_eps;
+    int32_t pooling;      /* enum pooling, or -1: the file does not say */
     float attn_scale;     /* score = q.k * attn_scale; 0 until derived: 1/sqrt(d_k) */
     float logit_softcap;  /* 0 = none */
     float embd_scale;     /* 1 = none */
@@ -54,7 +58,7 @@ struct hp_key {
 /* ---- tensors ---------------------------------------------------------------------- */
 
 enum dim { DIM_1, DIM_EMBD, DIM_Q, DIM_K, DIM_V, DIM_O, DIM_FF, DIM_DK, DIM_VOCAB, DIM_ROT2,
-           DIM_EXPERTS, DIM_FF_EXP };
+           DIM_EXPERTS, DIM_FF_EXP, DIM_CTX };
 /*              n_embd   n_head*d_k  n_head_kv*d_k / d_v  n_head*d_v      d_k       n_rot/2  */
 
 struct layer { /* what a block may have; absent: data NULL */
@@ -63,14 +67,22 @@ struct layer { /* what a block may have; absent: data NULL */
     struct mat gate_exps, up_exps, down_exps; /* of one expert; `data` holds n_expert of them */
     float *bq, *bk, *bv, *bo, *bgate, *bup, *bdown;
     float *attn_norm, *ffn_norm, *attn_post_norm, *ffn_post_norm, *q_norm, *k_norm;
+    float *attn_out_norm, *battn_out_norm, *out_norm, *bout_norm; /* of encoders: weights, biases */
 };
 struct weights {
     struct mat tok_embd, output; /* output shares tok_embd's data when tied */
     float *output_norm, *output_bias, *rope_freqs;
+    struct mat pos_embd;         /* [n_ctx][n_embd]: learned positions */
+    float *token_type, *embd_norm, *bembd_norm;
     struct layer *layers;        /* n_layer */
 };
 
-enum tn_kind { TN_MAT, TN_VEC, TN_EXPERTS /* a matrix an expert, one after the other */ };
+enum tn_kind {
+    TN_MAT,
+    TN_VEC,
+    TN_EXPERTS, /* a matrix an expert, one after the other */
+    TN_ROW,     /* the first row of a matrix of any number of rows, as a vector */
+};
 /* Whether a tensor must be there: HP_MAY, HP_MUST, or by what the model is. */
 enum tn_need { TN_MAY, TN_MUST, TN_DENSE /* must, without experts */, TN_MOE /* must, with them */ };
 struct tn {
@@ -91,6 +103,9 @@ struct tn {
 #define TN_TOP_VEC(name, field, n, need)                                                           \
     {name, TN_VEC, need, offsetof(struct weights, field), DIM_1, n}
 
+#define TN_TOP_ROW(name, field, n, need)                                                           \
+    {name, TN_ROW, need, offsetof(struct weights, field), DIM_1, n}
+
 /* The matrix of expert e. */
 struct mat expert_mat(const struct mat *experts, int32_t e);
 
@@ -101,16 +116,20 @@ struct fwd; /* one thread's view of a step (engine/ops.h) */
 struct family {
     const char *arch;
     enum { DENSE, DENSE_OR_EXPERTS, EXPERTS } kind; /* what expert_count may say */
+    /* Every row sees its whole text, which must be in one step; no cache stays, no logits come:
+     * texts become vectors. Norms are the family's own affair. */
+    bool encoder;
     const struct hp_key *keys;      /* beyond the common ones */
     const struct tn *layer_tensors; /* beyond nothing: all of a block */
-    const struct tn *top_tensors;   /* beyond token_embd, output, output_norm */
+    const struct tn *top_tensors;   /* beyond token_embd; output, output_norm if no encoder */
     /* Defaults before the keys are read, and what follows from them afterwards. May be NULL. */
     void (*defaults)(struct hparams *hp);
     void (*derive)(struct hparams *hp);
+    void (*begin)(struct fwd *f, const struct weights *w); /* what the embedding goes through; or NULL */
     void (*block)(struct fwd *f, const struct layer *w, int il);
 };
 
-extern const struct family fam_llama, fam_qwen2, fam_qwen3moe, fam_gemma3;
+extern const struct family fam_llama, fam_qwen2, fam_qwen3moe, fam_gemma3, fam_bert, fam_nomic_bert;
 /* The family of general.architecture, or NULL. */
 const struct family *family_find(const char *arch);
 /* "llama, qwen2, ...": for messages. */

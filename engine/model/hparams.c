@@ -26,7 +26,7 @@ static const struct hp_key common[] = {
     HP_INT("expert_count", n_expert, HP_MAY, 0, MAX_EXPERTS),
     HP_INT("expert_used_count", n_expert_used, HP_MAY, 0, MAX_EXPERTS_USED),
     HP_INT("vocab_size", n_vocab, HP_MAY, 1, MAX_VOCAB),
-    HP_REAL("attention.layer_norm_rms_epsilon", rms_eps, HP_MUST, 0, 1),
+    HP_INT("pooling_type", pooling, HP_MAY, POOL_NONE, POOL_RANK),
     HP_DOUBLE("rope.freq_base", rope_base, HP_MAY, 1, 1e12),
     HP_DOUBLE("rope.scale_linear", rope_factor, HP_MAY, 1e-6, 1e6), /* the old name */
     HP_DOUBLE("rope.scaling.factor", rope_factor, HP_MAY, 1e-6, 1e6),
@@ -34,6 +34,11 @@ static const struct hp_key common[] = {
     HP_DOUBLE("rope.scaling.attn_factor", rope_attn_factor, HP_MAY, 1e-6, 1e6),
     HP_DOUBLE("rope.scaling.yarn_beta_fast", yarn_beta_fast, HP_MAY, 1e-6, 1e6),
     HP_DOUBLE("rope.scaling.yarn_beta_slow", yarn_beta_slow, HP_MAY, 1e-6, 1e6),
+    {0},
+};
+
+static const struct hp_key decoders[] = {
+    HP_REAL("attention.layer_norm_rms_epsilon", rms_eps, HP_MUST, 0, 1),
     {0},
 };
 
@@ -137,6 +142,7 @@ int hparams_read(const struct gguf *g, const struct family **fam, struct hparams
     snprintf(hp->arch, sizeof hp->arch, "%s", name);
 
     hp->n_rot = -1;
+    hp->pooling = -1;
     hp->embd_scale = 1;
     hp->rope_base = 10000;
     hp->rope_factor = 1;
@@ -145,7 +151,8 @@ int hparams_read(const struct gguf *g, const struct family **fam, struct hparams
     hp->yarn_beta_slow = 1;
     if ((*fam)->defaults)
         (*fam)->defaults(hp);
-    if (read_keys(g, hp, common, e) || read_keys(g, hp, (*fam)->keys, e) ||
+    if (read_keys(g, hp, common, e) ||
+        (!(*fam)->encoder && read_keys(g, hp, decoders, e)) || read_keys(g, hp, (*fam)->keys, e) ||
         read_scaling(g, hp, e))
         return -1;
 

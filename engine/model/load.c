@@ -38,6 +38,7 @@ static int64_t dim_value(const struct hparams *hp, enum dim d)
     case DIM_ROT2: return hp->n_rot / 2;
     case DIM_EXPERTS: return hp->n_expert;
     case DIM_FF_EXP: return hp->n_ff_exp;
+    case DIM_CTX: return hp->n_ctx;
     }
     return -1;
 }
@@ -130,7 +131,7 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
             continue;
         struct source s = {gguf_find_tensor(l->g, name), 0};
         if (s.t) {
-            if (check_shape(s.t, copies, rows, cols, e))
+            if (check_shape(s.t, copies, tn->kind == TN_ROW ? (int64_t)s.t->dims[1] : rows, cols, e))
                 return -1;
         } else if (fused_qkv(l, prefix, tn, &s, e)) {
             return -1;
@@ -142,7 +143,7 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
             continue;
         }
         char *field = (char *)base + tn->offset;
-        if (tn->kind != TN_VEC) {
+        if (tn->kind == TN_MAT || tn->kind == TN_EXPERTS) {
             if (only_check && pack_plan_add(&l->plan, s.t, s.row0, copies, rows, cols,
                                             (struct mat *)(void *)field, e))
                 return -1;
@@ -156,6 +157,9 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
 
 static const struct tn common_top[] = {
     TN_TOP_MAT("token_embd.weight", tok_embd, DIM_VOCAB, DIM_EMBD, HP_MUST),
+    {0},
+};
+static const struct tn decoder_top[] = {
     TN_TOP_VEC("output_norm.weight", output_norm, DIM_EMBD, HP_MUST),
     TN_TOP_MAT("output.weight", output, DIM_VOCAB, DIM_EMBD, HP_MAY), /* else tied */
     {0},
@@ -165,6 +169,7 @@ static int load_all(struct loader *l, bool only_check, struct err *e)
 {
     struct model *m = l->m;
     if (load_table(l, "", common_top, &m->w, only_check, e) ||
+        (!m->fam->encoder && load_table(l, "", decoder_top, &m->w, only_check, e)) ||
         load_table(l, "", m->fam->top_tensors, &m->w, only_check, e))
         return -1;
     for (int il = 0; il < m->hp.n_layer; il++) {
@@ -264,15 +269,22 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
     }
     if (load_all(&l, false, e) || pack_weights(m, &l.plan, c, e) || rope_setup(m, e))
         goto fail;
-    if (!m->w.output.data)
+    if (!m->w.output.data && !m->fam->encoder)
         m->w.output = m->w.tok_embd;
 
+    const int n_kept = m->fam->encoder ? 1 : m->hp.n_layer; /* layers whose keys are there at once */
+    if (m->fam->encoder) {
+        m->kv = KV_F32; /* of one layer: costs little */
+        if (m->n_batch < m->hp.n_ctx)
+            m->n_batch = m->hp.n_ctx; /* a text is one step */
+    }
     m->pool.head_bytes_k = kv_bytes(m->kv, m->hp.d_k, true);
     m->pool.head_bytes_v = kv_bytes(m->kv, m->hp.d_v, false);
-    m->pool.page_bytes = (size_t)m->hp.n_layer * (size_t)m->hp.n_head_kv *
+    m->pool.page_bytes = (size_t)n_kept * (size_t)m->hp.n_head_kv *
                          (m->pool.head_bytes_k + m->pool.head_bytes_v);
     while (m->n_batch > PRIVATE_ROWS && ops_region_bytes(m, m->n_batch, 1, 0) > REGION_BYTES)
-        m->n_batch /= 2;
+        m->n_batch -= (m->n_batch + 7) / 8;
+    m->n_most = m->fam->encoder && m->n_batch < m->hp.n_ctx ? m->n_batch : m->hp.n_ctx;
     if (c->cache_dir && !m->from_cache)
         m->cache_writer = pack_writer_begin(m, &l.plan, c);
     pack_plan_free(&l.plan);
@@ -298,6 +310,7 @@ void model_unload(struct model *m)
             big_free(m->own_mem[i], m->own_bytes);
     free(m->own_mem);
     big_free(m->logits, m->logits_bytes);
+    big_free(m->hidden, m->hidden_bytes);
     arena_free(&m->arena);
     if (m->owns_crew)
         crew_free(m->crew);

@@ -58,6 +58,8 @@ struct model {
     struct crew *crew;           /* borrowed, or owned (bench level) */
     bool owns_crew;
     int n_batch;                 /* rows a step at most */
+    int32_t n_most;              /* positions of a text at most: as trained, or less in an encoder
+                                  * whose step would take too much memory */
     struct tune tune[4];         /* threads of small steps, by rows (PRIVATE_ROWS) */
     struct trace *trace;         /* borrowed; NULL: steps are not traced */
 
@@ -67,6 +69,8 @@ struct model {
     size_t own_bytes;
     float *logits;               /* [n_logits_cap][n_vocab] */
     size_t logits_bytes;
+    float *hidden;               /* [n_hidden_cap][n_embd] */
+    size_t hidden_bytes;
 };
 
 struct load_config {
@@ -99,6 +103,7 @@ struct run { /* consecutive rows of one sequence */
     const tok_id *tokens; /* n */
     uint8_t *const *pages; /* page table: room for pos0 + n positions */
     int n_logits;         /* logits of the last n_logits rows are wanted */
+    int hidden0, n_hidden; /* hidden states of n_hidden rows from row hidden0 on are wanted */
 };
 struct step {
     const struct run *runs;
@@ -107,11 +112,29 @@ struct step {
     bool (*stop)(void *arg); /* asked between blocks on one thread; true gives the step up */
     void *stop_arg;
     /* filled by model_step: */
-    int n_logits;
+    int n_logits, n_hidden;
     const float *logits; /* [n_logits][n_vocab], in row order; valid until the next step */
+    const float *hidden; /* [n_hidden][n_embd], as logits */
     bool stopped;
 };
 /* Compute all rows (n_rows <= m->n_batch), append their keys and values. */
 int model_step(struct model *m, struct step *s, struct err *e);
+
+/* ---- vectors (embed.c) ------------------------------------------------------------------- */
+
+struct pooler { /* one text on its way to a vector; zero-initialise */
+    double *sum;   /* n_embd */
+    int64_t n;     /* rows taken */
+};
+int pool_begin(struct pooler *p, const struct model *m, struct err *e); /* also again */
+void pool_free(struct pooler *p);
+/* Ask in `run` for the hidden states that the pooling wants; the text has n_total tokens. */
+void pool_want(const struct model *m, struct run *run, int64_t n_total);
+/* The run's hidden states are there. */
+void pool_add(struct pooler *p, const struct model *m, const struct run *run, const float *hidden);
+/* The vector's first n_out values (n_embd at most), of length 1 if `unit`. ERR_INPUT when
+ * a value is no finite number. */
+int pool_end(const struct pooler *p, const struct model *m, bool unit, int32_t n_out, float *out,
+             struct err *e);
 
 #endif

@@ -117,6 +117,9 @@ int seq_eval(struct seq *s, const tok_id *tokens, int n, float *logits, int n_lo
              struct err *e)
 {
     struct model *m = s->m;
+    if (m->fam->encoder)
+        return err_set(e, ERR_INPUT, "a model of architecture \"%s\" makes embeddings, not text",
+                       m->hp.arch);
     if (n_logits > n)
         return err_set(e, ERR_BUG, "%d logits of %d tokens wanted", n_logits, n);
     const size_t row_bytes = (size_t)m->hp.n_vocab * sizeof(float);

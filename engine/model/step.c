@@ -11,7 +11,7 @@ struct work { /* what all threads of the step read */
     struct step *s;
     struct shared shared;
     int n_th;
-    const int *logit_rows;
+    const int *logit_rows, *hidden_rows;
     struct trace *trace; /* or NULL */
 };
 
@@ -56,6 +56,8 @@ static void run_thread(void *arg, int ith)
     f.layer = -1;
     if (s->n_logits && !w->shared.stopped)
         ops_logits(&f, w->logit_rows, s->n_logits, m->logits);
+    if (s->n_hidden && !w->shared.stopped)
+        ops_hidden(&f, w->hidden_rows, s->n_hidden, m->hidden);
     if (f.trace)
         trace_thread_end(f.trace);
 }
@@ -107,6 +109,9 @@ static int prepare(struct model *m, const struct step *s, struct err *e)
             }
         m->own_bytes = own;
     }
+    if (need(&m->hidden, &m->hidden_bytes,
+             (size_t)s->n_hidden * (size_t)m->hp.n_embd * sizeof(float), e))
+        return -1;
     return need(&m->logits, &m->logits_bytes,
                 (size_t)s->n_logits * (size_t)m->hp.n_vocab * sizeof(float), e);
 }
@@ -114,21 +119,27 @@ static int prepare(struct model *m, const struct step *s, struct err *e)
 int model_step(struct model *m, struct step *s, struct err *e)
 {
     int *rows = NULL, rc = -1;
-    s->n_logits = 0;
+    s->n_logits = s->n_hidden = 0;
     s->stopped = false;
     for (int i = 0; i < s->n_runs; i++) {
         const struct run *r = &s->runs[i];
         s->n_logits += r->n_logits;
+        s->n_hidden += r->n_hidden;
         for (int j = 0; j < r->n; j++)
             if (r->tokens[j] < 0 || r->tokens[j] >= m->hp.n_vocab)
                 return err_set(e, ERR_INPUT, "token id %d is outside the vocabulary of %d",
                                r->tokens[j], m->hp.n_vocab);
     }
-    if (s->n_logits && !(rows = malloc((size_t)s->n_logits * sizeof *rows)))
+    const size_t n_out = (size_t)s->n_logits + (size_t)s->n_hidden;
+    if (n_out && !(rows = malloc(n_out * sizeof *rows)))
         return err_set(e, ERR_MEMORY, "no memory for a step");
-    for (int i = 0, n = 0; i < s->n_runs; i++)
-        for (int j = s->runs[i].n - s->runs[i].n_logits; j < s->runs[i].n; j++)
-            rows[n++] = s->runs[i].row0 + j;
+    for (int i = 0, n = 0, k = s->n_logits; i < s->n_runs; i++) {
+        const struct run *r = &s->runs[i];
+        for (int j = r->n - r->n_logits; j < r->n; j++)
+            rows[n++] = r->row0 + j;
+        for (int j = 0; j < r->n_hidden; j++)
+            rows[k++] = r->row0 + r->hidden0 + j;
+    }
     if (prepare(m, s, e))
         goto done;
     crew_refresh(m->crew);
@@ -140,7 +151,8 @@ int model_step(struct model *m, struct step *s, struct err *e)
     const bool small = s->n_rows > 0 && s->n_rows <= PRIVATE_ROWS;
     struct tune *tune = small ? &m->tune[s->n_rows - 1] : NULL;
     const int use = small ? tune_threads(tune, n_th) : n_th;
-    struct work w = {.m = m, .s = s, .n_th = use, .logit_rows = rows};
+    struct work w = {.m = m, .s = s, .n_th = use, .logit_rows = rows,
+                     .hidden_rows = rows + s->n_logits};
     if (m->trace && trace_step_begin(m->trace, s->n_rows, use, m->hp.n_layer))
         w.trace = m->trace;
     const int64_t t0 = time_mono_ns();
@@ -151,6 +163,7 @@ int model_step(struct model *m, struct step *s, struct err *e)
         tune_learn(tune, use, n_th, time_mono_ns() - t0);
     s->stopped = w.shared.stopped;
     s->logits = m->logits;
+    s->hidden = m->hidden;
     rc = 0;
 done:
     free(rows);

@@ -249,6 +249,8 @@ int tok_encode(const struct tok_vocab *v, const char *text, size_t n,
         else if (v->kind == KIND_SPM)
             rc = encode_spm(&c, text + s->start, s->end - s->start,
                             v->space_prefix && after_special, e);
+        else if (v->kind == KIND_WORDPIECE)
+            rc = tok_wordpiece_encode(v, text + s->start, s->end - s->start, out, e);
         else
             rc = encode_bpe(&c, text + s->start, s->end - s->start, e);
         after_special = s->id >= 0;
@@ -270,5 +272,7 @@ int tok_add_before(const struct tok_vocab *v, struct tok_ids *out, struct err *e
 
 int tok_add_after(const struct tok_vocab *v, struct tok_ids *out, struct err *e)
 {
+    if (v->kind == KIND_WORDPIECE)
+        return v->sep >= 0 ? tok_ids_add(out, v->sep, e) : 0;
     return v->add_eos && v->eos >= 0 ? tok_ids_add(out, v->eos, e) : 0;
 }

@@ -65,7 +65,7 @@ void tok_pieces_free(struct pieces *p);
 
 /* ---- the vocabulary ------------------------------------------------------------------- */
 
-enum tok_kind { KIND_BPE, KIND_SPM };
+enum tok_kind { KIND_BPE, KIND_SPM, KIND_WORDPIECE };
 
 enum { /* attributes of a token */
     ATTR_NORMAL = 1,
@@ -120,7 +120,9 @@ struct tok_vocab {
     struct splitter split;     /* BPE */
     unsigned flags;            /* PRE_.. of the rule */
     bool space_prefix, add_bos, add_eos;
+    bool lowercase, strip_accents; /* WordPiece */
     tok_id bos, eos, unk;
+    tok_id sep; /* WordPiece: what ends a text, -1: nothing */
     struct special *specials;
     uint32_t n_specials;
     struct trie_node *trie; /* node 0 is the root */
@@ -161,6 +163,11 @@ int tok_specials_build(struct tok_vocab *v, struct err *e);
 int tok_specials_cut(const struct tok_vocab *v, const char *text, size_t n,
                      const struct text_span *trusted, size_t n_trusted, struct segments *out,
                      struct err *e);
+
+/* ---- WordPiece (wordpiece.c) ----------------------------------------------------------------- */
+
+int tok_wordpiece_encode(const struct tok_vocab *v, const char *p, size_t n, struct tok_ids *out,
+                         struct err *e);
 
 /* ---- merging (merge.c) -------------------------------------------------------------------- */
 

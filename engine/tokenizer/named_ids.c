@@ -185,12 +185,22 @@ static tok_id in_range(const struct tok_vocab *v, tok_id id)
 
 int tok_named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e)
 {
-    const bool spm = v->kind == KIND_SPM;
+    const bool spm = v->kind == KIND_SPM, words = v->kind == KIND_WORDPIECE;
     const tok_id usual = v->flags & PRE_NO_IDS ? -1 : 11; /* where GPT-2 files leave them out */
     v->bos = in_range(v, spm ? 1 : v->flags & PRE_NO_BOS ? -1 : usual);
     v->eos = in_range(v, spm ? 2 : usual);
     v->unk = in_range(v, spm ? 0 : -1);
-    v->add_bos = spm || v->flags & PRE_ADD_BOS;
+    v->sep = -1;
+    if (words) { /* where BERT's own vocabulary has them */
+        v->bos = in_range(v, 101);
+        v->sep = in_range(v, 102);
+        v->unk = in_range(v, 100);
+        v->eos = -1;
+        if (read_id(v, g, "tokenizer.ggml.cls_token_id", &v->bos, e) < 0 ||
+            read_id(v, g, "tokenizer.ggml.seperator_token_id", &v->sep, e) < 0)
+            return -1; /* "seperator": so the files spell it */
+    }
+    v->add_bos = spm || words || v->flags & PRE_ADD_BOS;
     v->space_prefix = spm;
     tok_id eot = -1, eom = -1;
     if (read_id(v, g, "tokenizer.ggml.bos_token_id", &v->bos, e) < 0 ||
@@ -203,7 +213,7 @@ int tok_named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e)
         (spm &&
          gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &v->space_prefix, e) < 0))
         return -1;
-    if (v->flags & PRE_FORCE_BOS)
+    if (v->flags & PRE_FORCE_BOS || words)
         v->add_bos = true;
     ends_by_text(v);
     if (fim_tokens(v, g, e) || eos_list(v, g, e))

@@ -1,5 +1,6 @@
 /* engine/tokenizer/tokenizer.h - the door of the tokenizer: text <-> token ids, exactly as
- * the model was trained. Kinds: byte-level BPE ("gpt2"), SentencePiece BPE ("llama").
+ * the model was trained. Kinds: byte-level BPE ("gpt2"), SentencePiece BPE ("llama"), WordPiece
+ * ("bert").
  *
  * A vocabulary is read-only after tok_vocab_new: any number of threads may share it. */
 #ifndef CHASKI_TOKENIZER_H

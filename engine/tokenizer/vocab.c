@@ -151,9 +151,19 @@ static int read_kind(struct tok_vocab *v, const struct gguf *g, struct err *e)
         v->kind = KIND_SPM;
         return 0;
     }
+    if (model.n == 4 && !memcmp(model.p, "bert", 4)) {
+        v->kind = KIND_WORDPIECE;
+        v->flags = PRE_CLEAN | PRE_ESCAPE; /* pieces become text as their marks say */
+        v->lowercase = true;
+        if (gguf_get_bool(g, "tokenizer.ggml.normalizer.lowercase", &v->lowercase, e) < 0)
+            return -1;
+        v->strip_accents = v->lowercase;
+        return gguf_get_bool(g, "tokenizer.ggml.normalizer.strip_accents", &v->strip_accents, e) < 0
+                   ? -1 : 0;
+    }
     if (!gpt2 && !gemma4)
         return err_set(e, ERR_UNSUPPORTED,
-                       "tokenizer \"%.*s\" is not supported; these are: gpt2, llama, gemma4",
+                       "tokenizer \"%.*s\" is not supported; these are: gpt2, llama, gemma4, bert",
                        (int)(model.n < 64 ? model.n : 64), model.p);
     v->kind = KIND_BPE;
     if (gemma4) {
@@ -192,7 +202,7 @@ struct tok_vocab *tok_vocab_new(const struct gguf *g, struct err *e)
     if (v->kind == KIND_SPM) {
         if (read_scores(v, g, e))
             goto fail;
-    } else {
+    } else if (v->kind == KIND_BPE) {
         const struct gguf_value *merges;
         if (find_array(g, "tokenizer.ggml.merges", true, &merges, e))
             goto fail;

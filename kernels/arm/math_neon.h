@@ -53,6 +53,35 @@ static inline float32x4_t gelu4(float32x4_t g, float32x4_t up)
     return vmulq_f32(vfmaq_f32(h, h, t), up);
 }
 
+static inline float32x4_t erf4(float32x4_t x)
+{
+    float32x4_t z = vmulq_f32(x, x), a = vabsq_f32(x);
+    float32x4_t p = vfmaq_n_f32(vdupq_n_f32(ERF_C5), z, ERF_C6);
+    p = vfmaq_f32(vdupq_n_f32(ERF_C4), p, z);
+    p = vfmaq_f32(vdupq_n_f32(ERF_C3), p, z);
+    p = vfmaq_f32(vdupq_n_f32(ERF_C2), p, z);
+    p = vfmaq_f32(vdupq_n_f32(ERF_C1), p, z);
+    p = vfmaq_f32(vdupq_n_f32(ERF_C0), p, z);
+    float32x4_t small = vmulq_f32(p, x), end = vdupq_n_f32(ERF_END);
+    float32x4_t c = vbslq_f32(vcgtq_f32(a, end), end, a);
+    float32x4_t q = vfmaq_n_f32(vdupq_n_f32(ERFC_C5), c, ERFC_C6);
+    q = vfmaq_f32(vdupq_n_f32(ERFC_C4), q, c);
+    q = vfmaq_f32(vdupq_n_f32(ERFC_C3), q, c);
+    q = vfmaq_f32(vdupq_n_f32(ERFC_C2), q, c);
+    q = vfmaq_f32(vdupq_n_f32(ERFC_C1), q, c);
+    q = vfmaq_f32(vdupq_n_f32(ERFC_C0), q, c);
+    float32x4_t big = vsubq_f32(vdupq_n_f32(1.0f), exp4(q));
+    uint32x4_t sign = vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0x80000000u));
+    big = vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(big), sign));
+    return vbslq_f32(vcltq_f32(a, vdupq_n_f32(ERF_SMALL)), small, big);
+}
+
+static inline float32x4_t gelu_erf4(float32x4_t x)
+{
+    float32x4_t h = vmulq_n_f32(x, 0.5f);
+    return vfmaq_f32(h, h, erf4(vmulq_n_f32(x, SQRT_HALF)));
+}
+
 /* The canonical tree of 16 partial sums in four registers. */
 static inline float tree16(const float32x4_t p[4])
 {

@@ -27,6 +27,40 @@ static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
         y[i] = w ? x[i] * r * w[i] : x[i] * r;
 }
 
+static void layer_norm(float *y, const float *x, const float *w, const float *b, int n, float eps)
+{
+    float32x4_t p[4], q[4];
+    float s[16];
+    int i = 0;
+    for (int j = 0; j < 4; j++)
+        p[j] = q[j] = vdupq_n_f32(0);
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 4; j++)
+            p[j] = vaddq_f32(p[j], vld1q_f32(x + i + 4 * j));
+    for (int j = 0; j < 4; j++)
+        vst1q_f32(s + 4 * j, p[j]);
+    for (; i < n; i++)
+        s[i % 16] = s[i % 16] + x[i];
+    const float mean = ref_tree16(s) / (float)n;
+    const float32x4_t mean4 = vdupq_n_f32(mean);
+    for (i = 0; i + 16 <= n; i += 16)
+        for (int j = 0; j < 4; j++) {
+            const float32x4_t d = vsubq_f32(vld1q_f32(x + i + 4 * j), mean4);
+            q[j] = vfmaq_f32(q[j], d, d);
+        }
+    for (int j = 0; j < 4; j++)
+        vst1q_f32(s + 4 * j, q[j]);
+    for (; i < n; i++)
+        s[i % 16] = fmaf(x[i] - mean, x[i] - mean, s[i % 16]);
+    const float r = 1.0f / sqrtf(ref_tree16(s) / (float)n + eps);
+    for (i = 0; i + 4 <= n; i += 4) {
+        const float32x4_t d = vmulq_n_f32(vsubq_f32(vld1q_f32(x + i), mean4), r);
+        vst1q_f32(y + i, vfmaq_f32(vld1q_f32(b + i), d, vld1q_f32(w + i)));
+    }
+    for (; i < n; i++)
+        y[i] = fmaf((x[i] - mean) * r, w[i], b[i]);
+}
+
 static void rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
                  enum rope_kind kind)
 {
@@ -63,6 +97,15 @@ static void gelu_mul(float *y, const float *gate, const float *up, int n)
         y[i] = ref_gelu_inline(gate[i], up[i]);
 }
 
+static void gelu_erf(float *y, const float *x, int n)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4)
+        vst1q_f32(y + i, gelu_erf4(vld1q_f32(x + i)));
+    for (; i < n; i++)
+        y[i] = ref_gelu_erf_inline(x[i]);
+}
+
 static void softcap(float *y, float cap, int n)
 {
     int i = 0;
@@ -93,6 +136,8 @@ static int argmax(const float *x, int n)
 void arm_rest_neon(struct kernels *k)
 {
     k->rms_norm = rms_norm;
+    k->layer_norm = layer_norm;
+    k->gelu_erf = gelu_erf;
     k->rope = rope;
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;

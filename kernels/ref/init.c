@@ -12,9 +12,11 @@ void kernels_init_ref(struct kernels *k)
     ref_init_matmul(k);
     k->mm_scratch_bytes = 64; /* unused; callers need not special-case zero */
     k->rms_norm = ref_rms_norm;
+    k->layer_norm = ref_layer_norm;
     k->rope = ref_rope;
     k->silu_mul = ref_silu_mul;
     k->gelu_mul = ref_gelu_mul;
+    k->gelu_erf = ref_gelu_erf;
     k->add = ref_add;
     k->scale = ref_scale;
     k->softcap = ref_softcap;

@@ -4,7 +4,8 @@
  * f32 functions are written as straight lines with selections at the end: a vector version does the
  * same steps in every lane. Coefficients: minimax fits (relative error), rounded to f32. The double
  * functions serve tables and the sampler; they use no fma at all and are never vectorised.
- * Measured over all floats (tests/test_kernels_math.c): expf under 1.5 ulp, tanhf under 2.5 ulp. */
+ * Measured over all floats (tests/test_kernels_math.c): expf under 1.5 ulp, tanhf under 2.5 ulp, erff
+ * under 2.5 ulp. */
 #ifndef CHASKI_KERNELS_REF_MATH_H
 #define CHASKI_KERNELS_REF_MATH_H
 
@@ -71,6 +72,57 @@ static inline float ref_tanhf_inline(float x)
 static inline float ref_silu_inline(float g, float up)
 {
     return g / (1.0f + ref_expf_inline(-g)) * up;
+}
+
+#define ERF_SMALL 1.0f
+#define ERF_END 4.0f /* from here on erf rounds to 1 */
+#define ERF_C0 0x1.20dd74p+0f
+#define ERF_C1 (-0x1.81273ep-2f)
+#define ERF_C2 0x1.ce2cf8p-4f
+#define ERF_C3 (-0x1.b7f90ep-6f)
+#define ERF_C4 0x1.5405b2p-8f
+#define ERF_C5 (-0x1.a3f7p-11f)
+#define ERF_C6 0x1.496a3p-14f
+#define ERFC_C0 (-0x1.72e6a8p-12f)
+#define ERFC_C1 (-0x1.2085b2p+0f)
+#define ERFC_C2 (-0x1.46c584p-1f)
+#define ERFC_C3 (-0x1.a60a84p-4f)
+#define ERFC_C4 0x1.654224p-6f
+#define ERFC_C5 (-0x1.814cep-9f)
+#define ERFC_C6 0x1.852d52p-13f
+
+/* erf x: |x| < 1: x P(x^2); else 1 - e^Q(|x|) with the sign of x, where Q is log(1 - erf) up to
+ * ERF_END (both are computed, one is taken). NaN passes. */
+static inline float ref_erff_inline(float x)
+{
+    float z = x * x;
+    float p = fmaf(ERF_C6, z, ERF_C5);
+    p = fmaf(p, z, ERF_C4);
+    p = fmaf(p, z, ERF_C3);
+    p = fmaf(p, z, ERF_C2);
+    p = fmaf(p, z, ERF_C1);
+    p = fmaf(p, z, ERF_C0);
+    float small = p * x;
+    float a = ref_float(ref_bits(x) & 0x7fffffffu);
+    float c = a > ERF_END ? ERF_END : a;
+    float q = fmaf(ERFC_C6, c, ERFC_C5);
+    q = fmaf(q, c, ERFC_C4);
+    q = fmaf(q, c, ERFC_C3);
+    q = fmaf(q, c, ERFC_C2);
+    q = fmaf(q, c, ERFC_C1);
+    q = fmaf(q, c, ERFC_C0);
+    float big = 1.0f - ref_expf_inline(q);
+    big = ref_float(ref_bits(big) | (ref_bits(x) & 0x80000000u));
+    return a < ERF_SMALL ? small : big; /* NaN: big, which is NaN */
+}
+
+#define SQRT_HALF 0.70710678f
+
+/* h = x / 2; h + h * erf(x / sqrt 2) */
+static inline float ref_gelu_erf_inline(float x)
+{
+    float h = 0.5f * x;
+    return fmaf(h, ref_erff_inline(SQRT_HALF * x), h);
 }
 
 #define GELU_C 0.044715f

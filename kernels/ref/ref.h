@@ -42,10 +42,12 @@ size_t ref_acts_bytes(int n, int k);
 void ref_quantize(const struct acts *a, int c0, int c1);
 
 void ref_rms_norm(float *y, const float *x, const float *w, int n, float eps);
+void ref_layer_norm(float *y, const float *x, const float *w, const float *b, int n, float eps);
 void ref_rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
               enum rope_kind kind);
 void ref_silu_mul(float *y, const float *gate, const float *up, int n);
 void ref_gelu_mul(float *y, const float *gate, const float *up, int n);
+void ref_gelu_erf(float *y, const float *x, int n);
 void ref_add(float *y, const float *x, int n);
 void ref_scale(float *y, float s, int n);
 void ref_softcap(float *y, float cap, int n);

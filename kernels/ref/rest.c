@@ -14,6 +14,23 @@ void ref_rms_norm(float *y, const float *x, const float *w, int n, float eps)
         y[i] = w ? x[i] * r * w[i] : x[i] * r;
 }
 
+/* Two passes, each in the canonical 16-lane order: the mean, then the squares of what is left of it,
+ * so that a large mean costs no digits. One fma a value at the end. */
+void ref_layer_norm(float *y, const float *x, const float *w, const float *b, int n, float eps)
+{
+    float p[16] = {0}, q[16] = {0};
+    for (int i = 0; i < n; i++)
+        p[i % 16] = p[i % 16] + x[i];
+    float mean = ref_tree16(p) / (float)n;
+    for (int i = 0; i < n; i++) {
+        float d = x[i] - mean;
+        q[i % 16] = fmaf(d, d, q[i % 16]);
+    }
+    float r = 1.0f / sqrtf(ref_tree16(q) / (float)n + eps);
+    for (int i = 0; i < n; i++)
+        y[i] = fmaf((x[i] - mean) * r, w[i], b[i]);
+}
+
 void ref_rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
               enum rope_kind kind)
 {
@@ -41,6 +58,12 @@ void ref_gelu_mul(float *y, const float *gate, const float *up, int n)
 {
     for (int i = 0; i < n; i++)
         y[i] = ref_gelu_inline(gate[i], up[i]);
+}
+
+void ref_gelu_erf(float *y, const float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = ref_gelu_erf_inline(x[i]);
 }
 
 void ref_add(float *y, const float *x, int n)

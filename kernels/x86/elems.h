@@ -30,6 +30,37 @@ static void rms_norm(float *y, const float *x, const float *w, int n, float eps)
                   v_st_n(y + j, v_mul(v_ld_n(x + j, left), r), left));
 }
 
+static void layer_norm(float *y, const float *x, const float *w, const float *b, int n, float eps)
+{
+    vf p[16 / W], q[16 / W];
+    for (int v = 0; v < 16 / W; v++)
+        p[v] = q[v] = v_zero();
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int v = 0; v < 16 / W; v++)
+            p[v] = v_add(p[v], v_ld(x + i + v * W));
+    for (int v = 0; i < n && v < 16 / W; v++, i += W)
+        p[v] = v_add(p[v], v_ld_n(x + i, n - i < W ? n - i : W));
+    const vf mean = v_set(v_sum16(p) / (float)n);
+    for (i = 0; i + 16 <= n; i += 16)
+        for (int v = 0; v < 16 / W; v++) {
+            const vf d = v_sub(v_ld(x + i + v * W), mean);
+            q[v] = v_fma(d, d, q[v]);
+        }
+    for (int v = 0; i < n && v < 16 / W; v++, i += W) {
+        const int left = n - i < W ? n - i : W;
+        const vf d = v_sel(v_range(0, left), v_sub(v_ld_n(x + i, left), mean), v_zero());
+        q[v] = v_fma(d, d, q[v]);
+    }
+    const vf r = v_set(1.0f / sqrtf(v_sum16(q) / (float)n + eps));
+    FOR_LANES(j, n,
+              v_st(y + j, v_fma(v_mul(v_sub(v_ld(x + j), mean), r), v_ld(w + j), v_ld(b + j))),
+              v_st_n(y + j,
+                     v_fma(v_mul(v_sub(v_ld_n(x + j, left), mean), r), v_ld_n(w + j, left),
+                           v_ld_n(b + j, left)),
+                     left));
+}
+
 static void rope(float *x, int n_heads, size_t stride, int n_rot, const float *cs,
                  enum rope_kind kind)
 {
@@ -111,6 +142,34 @@ AI void gelu(vf *y, const vf *g, const vf *up, const int N)
     }
 GATED(silu_mul, silu)
 GATED(gelu_mul, gelu)
+
+AI void gelu_erfs(vf *y, const vf *x, const int N)
+{
+    vf t[LOCKSTEP];
+    EACH(i, N) t[i] = v_mul(v_set(SQRT_HALF), x[i]);
+    v_erfs(t, t, N);
+    EACH(i, N) {
+        const vf h = v_mul(v_set(0.5f), x[i]);
+        y[i] = v_fma(h, t[i], h);
+    }
+}
+
+static void gelu_erf(float *y, const float *x, int n)
+{
+    int i = 0;
+    for (; i + LOCKSTEP * W <= n; i += LOCKSTEP * W) {
+        vf v[LOCKSTEP];
+        EACH(k, LOCKSTEP) v[k] = v_ld(x + i + k * W);
+        gelu_erfs(v, v, LOCKSTEP);
+        EACH(k, LOCKSTEP) v_st(y + i + k * W, v[k]);
+    }
+    for (; i < n; i += W) {
+        const int left = n - i < W ? n - i : W;
+        vf v = v_ld_n(x + i, left);
+        gelu_erfs(&v, &v, 1);
+        v_st_n(y + i, v, left);
+    }
+}
 
 static void add(float *y, const float *x, int n)
 {
@@ -227,9 +286,11 @@ static int argmax(const float *x, int n)
 AI void elems_init(struct kernels *k)
 {
     k->rms_norm = rms_norm;
+    k->layer_norm = layer_norm;
     k->rope = rope;
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;
+    k->gelu_erf = gelu_erf;
     k->add = add;
     k->scale = scale;
     k->softcap = softcap;

@@ -78,6 +78,33 @@ AI vf v_tanh(vf x)
     return y;
 }
 
+/* erf of N vectors in step. Arguments of the exponential lie between those of 1 and ERF_END where
+ * they count; NaN takes `small`, as with tanh. */
+AI void v_erfs(vf *y, const vf *x, const int N)
+{
+    const vf sign = v_set(-0.0f), one = v_set(1.0f);
+    vf z[LOCKSTEP], p[LOCKSTEP], a[LOCKSTEP], c[LOCKSTEP], e[LOCKSTEP];
+    EACH(i, N) a[i] = v_andnot(sign, x[i]);
+    EACH(i, N) c[i] = v_min(a[i], v_set(ERF_END));
+    EACH(i, N) e[i] = v_fma(v_set(ERFC_C6), c[i], v_set(ERFC_C5));
+    EACH(i, N) e[i] = v_fma(e[i], c[i], v_set(ERFC_C4));
+    EACH(i, N) e[i] = v_fma(e[i], c[i], v_set(ERFC_C3));
+    EACH(i, N) e[i] = v_fma(e[i], c[i], v_set(ERFC_C2));
+    EACH(i, N) e[i] = v_fma(e[i], c[i], v_set(ERFC_C1));
+    EACH(i, N) e[i] = v_fma(e[i], c[i], v_set(ERFC_C0));
+    v_exps(e, e, N, EXP_MODERATE);
+    EACH(i, N) e[i] = v_or(v_sub(one, e[i]), v_and(x[i], sign));
+    EACH(i, N) z[i] = v_mul(x[i], x[i]);
+    EACH(i, N) p[i] = v_fma(v_set(ERF_C6), z[i], v_set(ERF_C5));
+    EACH(i, N) p[i] = v_fma(p[i], z[i], v_set(ERF_C4));
+    EACH(i, N) p[i] = v_fma(p[i], z[i], v_set(ERF_C3));
+    EACH(i, N) p[i] = v_fma(p[i], z[i], v_set(ERF_C2));
+    EACH(i, N) p[i] = v_fma(p[i], z[i], v_set(ERF_C1));
+    EACH(i, N) p[i] = v_fma(p[i], z[i], v_set(ERF_C0));
+    EACH(i, N) p[i] = v_mul(p[i], x[i]);
+    EACH(i, N) y[i] = v_sel(v_ge(a[i], v_set(ERF_SMALL)), e[i], p[i]);
+}
+
 /* `whole` for W lanes at a time from i = 0 up to n, then `rest` with `left` < W lanes. */
 #define FOR_LANES(i, n, whole, rest)                                                            \
     do {                                                                                        \
