@@ -58,6 +58,9 @@ struct eng_info { /* from the GGUF header; cached by digest; read-only, valid un
 enum eng_kv { ENG_KV_F16, ENG_KV_F32, ENG_KV_Q8_0 };
 int eng_kv_of(const char *name, enum eng_kv *kv); /* -1: there is no such type */
 
+/* "exact" or "fast": -1, there is no such way of computing. */
+int eng_numerics_of(const char *name, bool *fast);
+
 struct eng;
 
 /* Drafts from the text so far, checked several tokens a step. The output is the same bit for bit,
@@ -80,6 +83,7 @@ struct eng_config {
     int64_t keep_alive_ns;   /* default of the server; negative = for ever */
     enum eng_kv kv;          /* type of the KV cache */
     enum eng_speculate speculate;
+    bool fast;               /* numerics fast: prompts in bf16, outside the contract of bits */
     const char *pack_cache;  /* CHASKI_PACK_CACHE: folder that keeps packed weights, or NULL;
                               * borrowed like isa, outlives the engine */
 };
@@ -135,7 +139,7 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
 
 enum eng_done { ENG_STOP, ENG_LENGTH, ENG_LOADED };
 
-struct eng_stats { /* valid during sink.done (and sink.start) only */
+struct eng_stats { /* valid during sink.done only */
     enum eng_done reason;
     int64_t load_ns;          /* from submit until the model was there */
     int32_t prompt_count;     /* tokens, after truncation, with BOS */
@@ -147,12 +151,12 @@ struct eng_stats { /* valid during sink.done (and sink.start) only */
     int32_t context_shifts;
     int32_t draft_count;      /* tokens that were drafted and computed */
     int32_t draft_accepted;   /* of these, the ones that came */
+    const char *numerics;     /* NULL: exact; "fast", "blas": outside the contract of bits */
     bool seed_drawn;          /* the engine drew the seed below */
     int64_t seed;
     const tok_id *context;    /* prompt + answer, when want_context */
     size_t n_context;
     const json_t *warnings;   /* array or NULL */
-    const char *stop;         /* of the options' stop texts, the one that ended it; or NULL */
 };
 
 struct eng_logprob { /* a token and the natural log of its probability before masks and temperature */
@@ -177,9 +181,6 @@ struct eng_sink { /* called on an engine thread; must not block and must not cal
     void (*piece)(void *arg, const struct eng_piece *p);
     void (*done)(void *arg, const struct eng_stats *stats);
     void (*fail)(void *arg, const struct err *e);
-    /* The job got its place and its prompt is laid out: prompt_count, prompt_cached,
-     * prompt_truncated and load_ns count. Once, before any piece; not for ENG_LOAD. May be NULL. */
-    void (*start)(void *arg, const struct eng_stats *stats);
 };
 
 struct eng_job; /* a submitted request: reference-counted, one reference is the caller's */
@@ -250,6 +251,7 @@ struct model_config {
     int n_threads;     /* 0 = automatic */
     int n_batch;       /* rows a step at most; 0 = 512 */
     enum eng_kv kv;
+    bool fast;         /* as eng_config's */
     const char *pack_cache; /* folder that keeps packed weights; NULL or "" = none */
     void (*progress)(void *arg, double part); /* 0..1; may be NULL */
     void *progress_arg;
@@ -259,6 +261,7 @@ void model_close(struct model *m);
 int32_t model_n_vocab(const struct model *m);
 int32_t model_n_threads(const struct model *m);
 const char *model_isa(const struct model *m);
+const char *model_numerics(const struct model *m); /* "exact", "fast", "blas" */
 const struct tok_vocab *model_vocab(const struct model *m);
 uint64_t model_weight_bytes(const struct model *m);
 

@@ -71,6 +71,12 @@ int eng_kv_of(const char *name, enum eng_kv *kv)
     return -1;
 }
 
+int eng_numerics_of(const char *name, bool *fast)
+{
+    *fast = !strcmp(name, "fast");
+    return *fast || !strcmp(name, "exact") ? 0 : -1;
+}
+
 void eng_options_init(struct eng_options *o)
 {
     *o = (struct eng_options){.num_keep = 4,

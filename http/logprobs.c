@@ -81,6 +81,8 @@ void print_remarks(struct buf *b, const struct answer *w)
         buf_printf(b, ",\"prompt_truncated\":%d", truncated);
     if (shifts > 0)
         buf_printf(b, ",\"context_shifts\":%d", shifts);
+    if (s->numerics)
+        buf_printf(b, ",\"numerics\":\"%s\"", s->numerics);
     if (w->has_base_seed)
         buf_printf(b, ",\"seed\":%lld", (long long)w->base_seed);
     else if (s->seed_drawn)

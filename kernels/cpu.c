@@ -16,6 +16,8 @@
 
 enum {
     LEAF7_1_AVXVNNI = 1 << 4, /* eax of leaf 7.1 */
+    LEAF7_1_AVX512BF16 = 1 << 5,
+    LEAF7_AMX_BF16 = 1 << 22, /* edx of leaf 7 */
     LEAF7_AMX_TILE = 1 << 24, /* edx of leaf 7 */
     LEAF7_AMX_INT8 = 1 << 25,
     XCR0_AMX = 3 << 17, /* the system saves tiles and their configuration */
@@ -53,17 +55,23 @@ unsigned cpu_flags(void)
         return 0;
     out |= CPU_AVX2;
     unsigned a71, b71, c71, d71;
-    if (__get_cpuid_count(7, 1, &a71, &b71, &c71, &d71) && a71 & LEAF7_1_AVXVNNI)
+    if (!__get_cpuid_count(7, 1, &a71, &b71, &c71, &d71))
+        a71 = 0;
+    if (a71 & LEAF7_1_AVXVNNI)
         out |= CPU_AVXVNNI;
     unsigned want = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     if ((saved & 0xe6) == 0xe6 && (b7 & want) == want) {
         out |= CPU_AVX512;
         if (c7 & bit_AVX512VNNI)
             out |= CPU_AVX512VNNI;
+        if (a71 & LEAF7_1_AVX512BF16)
+            out |= CPU_AVX512BF16;
         const unsigned amx = LEAF7_AMX_TILE | LEAF7_AMX_INT8;
         if ((c7 & bit_AVX512VNNI) && (d7 & amx) == amx && (saved & XCR0_AMX) == XCR0_AMX &&
             tiles_allowed())
             out |= CPU_AMX;
+        if ((out & CPU_AMX) && (out & CPU_AVX512BF16) && (d7 & LEAF7_AMX_BF16))
+            out |= CPU_AMX_BF16;
     }
     return out;
 }

@@ -108,6 +108,11 @@ enum rope_kind { ROPE_NONE, ROPE_NORM /* pairs (2i, 2i+1) */, ROPE_NEOX /* pairs
 struct kernels { /* one table an ISA; read-only */
     const char *name;
     const char *base; /* the table that it started from; NULL: ref */
+    const char *numerics; /* NULL: the contract of bits; "fast", "blas": products of types whose mul_mat
+                           * is not that of `exact`, the table below, are outside it: a batch may
+                           * change their bits */
+    const struct kernels *exact;
+    bool acts_of_floats;  /* `quantize` prepares columns for F32, F16, BF16 weights too */
     int act_cols; /* columns that A32 interleaves: work on columns splits at multiples of it */
 
     size_t (*acts_bytes)(int n, int k); /* at most n + 1 times that of one column */
@@ -156,6 +161,9 @@ struct kernels { /* one table an ISA; read-only */
  * (kernels/blas/blas.c); ERR_UNSUPPORTED without the library. NULL means it on CPUs that have
  * nothing better than ref. */
 const struct kernels *kernels_pick(const char *want, struct err *e);
+/* `exact` with prompts multiplied in bf16 where the CPU has units for that (--numerics fast), outside the
+ * contract; else `exact` itself. The log says which. One base a process: the first call's. */
+const struct kernels *kernels_fast(const struct kernels *exact);
 /* All tables that this CPU can run, weakest first (tests). Returns how many. */
 int kernels_all(const struct kernels **out, int cap);
 

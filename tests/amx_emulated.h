@@ -18,12 +18,14 @@
 #undef _tile_stored
 #undef _tile_zero
 #undef _tile_dpbssd
+#undef _tile_dpbf16ps
 #define _tile_loadconfig emu_loadconfig
 #define _tile_release emu_release
 #define _tile_loadd emu_loadd
 #define _tile_stored emu_stored
 #define _tile_zero emu_zero
 #define _tile_dpbssd emu_dpbssd
+#define _tile_dpbf16ps emu_dpbf16ps
 
 static _Thread_local struct {
     int configured;
@@ -108,6 +110,38 @@ static void emu_dpbssd(int d, int a, int b)
                     sum +=
                         (uint32_t)((int8_t)emu.v[a][m][4 * k + i] * (int8_t)emu.v[b][k][4 * n + i]);
             memcpy(emu.v[d][m] + 4 * n, &sum, 4);
+        }
+}
+
+static float emu_bf16(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    const uint32_t u = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+/* d[m][n] += the products of a[m]'s even values with b's, and of the odd ones, summed apart by FMA. (The
+ * instruction also takes denormals as zeros.) */
+static void emu_dpbf16ps(int d, int a, int b)
+{
+    emu_used(d), emu_used(a), emu_used(b);
+    emu_need(d != a && d != b && a != b, "three different tiles");
+    emu_need(emu.rows[d] == emu.rows[a] && emu.row_bytes[d] == emu.row_bytes[b] &&
+                 emu.row_bytes[a] == 4 * emu.rows[b],
+             "tiles whose shapes fit");
+    for (int m = 0; m < emu.rows[d]; m++)
+        for (int n = 0; n < emu.row_bytes[d] / 4; n++) {
+            float s[2] = {0, 0}, y;
+            for (int k = 0; k < emu.rows[b]; k++)
+                for (int i = 0; i < 2; i++)
+                    s[i] = __builtin_fmaf(emu_bf16(emu.v[a][m] + 4 * k + 2 * i),
+                                          emu_bf16(emu.v[b][k] + 4 * n + 2 * i), s[i]);
+            memcpy(&y, emu.v[d][m] + 4 * n, 4);
+            y += s[0] + s[1];
+            memcpy(emu.v[d][m] + 4 * n, &y, 4);
         }
 }
 

@@ -166,6 +166,52 @@ static void a_cut_sequence_goes_on_as_a_fresh_one(void **state)
     model_close(m);
 }
 
+/* Numerics that are fast change the bits of prompts where the CPU can; unasked nobody gets them. */
+static void fast_numerics_are_said_and_near(void **state)
+{
+    (void)state;
+    static const struct tiny_model models[] = {{.seed = 1, .type = TYPE_F32},
+                                               {.seed = 4, .type = TYPE_F32, .n_expert = 5},
+                                               {.seed = 2, .type = TYPE_Q4_0, .arch = "qwen2"}};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        struct err e = {0};
+        assert_int_equal(tiny_model_write(path, &models[i], &e), 0);
+        float *out[2];
+        const char *numerics[2];
+        tok_id ids[N];
+        for (int k = 0; k < N; k++)
+            ids[k] = (k * 37 + 11) % VOCAB;
+        for (int fast = 0; fast < 2; fast++) {
+            const struct model_config c = {.n_threads = 2, .fast = fast};
+            struct model *m = model_open(path, &c, &e);
+            assert_non_null(m);
+            struct seq *s = seq_new(m, &e);
+            out[fast] = malloc((size_t)N * VOCAB * sizeof(float));
+            assert_true(s && out[fast]);
+            assert_int_equal(seq_eval(s, ids, N, out[fast], N, &e), 0);
+            numerics[fast] = model_numerics(m);
+            seq_free(s);
+            model_close(m);
+        }
+        assert_string_equal(numerics[0], "exact");
+        double err2 = 0, y2 = 0;
+        for (int k = 0; k < N * VOCAB; k++) {
+            const double d = (double)out[1][k] - out[0][k];
+            err2 += d * d;
+            y2 += (double)out[0][k] * out[0][k];
+        }
+        /* A dozen products one after the other, each off by 2^-16 of its mean square at most; but a
+         * token whose experts are nearly equal may come to others. */
+        assert_true(err2 < (models[i].n_expert ? 0.05 : 16 * 0x1p-16) * y2);
+        if (!strcmp(numerics[1], "exact"))
+            assert_true(err2 == 0);
+        else
+            assert_true(err2 > 0);
+        free(out[0]);
+        free(out[1]);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -187,6 +233,7 @@ int main(void)
         cmocka_unit_test(a_model_without_output_is_tied),
         cmocka_unit_test(bits_do_not_depend_on_how),
         cmocka_unit_test(a_cut_sequence_goes_on_as_a_fresh_one),
+        cmocka_unit_test(fast_numerics_are_said_and_near),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

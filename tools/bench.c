@@ -110,8 +110,8 @@ static int print_json(const struct result *r, int n, int reps, const char *path,
         for (int k = 0; k < reps; k++)
             json_array_append_new(ts, json_real(r[i].ts[k]));
         json_t *row = json_pack(
-            "{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:o}", "model_filename", path, "isa",
-            model_isa(m), "model_size", (json_int_t)model_weight_bytes(m), "n_threads",
+            "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:o}", "model_filename", path, "isa",
+            model_isa(m), "numerics", model_numerics(m), "model_size", (json_int_t)model_weight_bytes(m), "n_threads",
             model_n_threads(m), "n_prompt", r[i].n_prompt, "n_gen", r[i].n_gen, "n_depth",
             r[i].depth, "type_kv", kv, "avg_ts", mean, "stddev_ts", sd, "samples_ts", ts);
         if (r[i].limit_ts > 0) {
@@ -166,7 +166,8 @@ static void print_md(const struct result *r, int n, int reps, const char *path,
 
 int cmd_bench(int argc, char **argv)
 {
-    const char *path = NULL, *output = "md", *trace_path = NULL, *kv = "f16";
+    const char *path = NULL, *output = "md", *trace_path = NULL, *kv = "f16",
+               *numerics = getenv("CHASKI_NUMERICS");
     bool want_limits = true;
     long p = 512, n = 128, depth = 0, t = 0, reps = 3;
     const struct arg_flag flags[] = {
@@ -174,6 +175,8 @@ int cmd_bench(int argc, char **argv)
         {"n-prompt", 'p', ARG_INT, &p, "tokens of the prompt, 0 = no such test (default 512)"},
         {"n-gen", 'n', ARG_INT, &n, "tokens to generate, 0 = no such test (default 128)"},
         {"depth", 'd', ARG_INT, &depth, "tokens of context before either test, not timed (default 0)"},
+        {"numerics", 0, ARG_TEXT, &numerics,
+         "exact (default), or fast: prompts in bf16, outside the contract of bits"},
         {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32 or q8_0"},
         {"threads", 't', ARG_INT, &t, "threads (0: as many as this machine gives)"},
         {"repetitions", 'r', ARG_INT, &reps, "how often each is measured (default 3)"},
@@ -187,6 +190,7 @@ int cmd_bench(int argc, char **argv)
     static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
                                       "CHASKI_PACK_CACHE",
                                       "Folder that keeps packed weights: the next load is quick",
+                                      "CHASKI_NUMERICS", "exact or fast, as --numerics",
                                       NULL};
     const struct command about = {
         .name = "bench",
@@ -213,6 +217,8 @@ int cmd_bench(int argc, char **argv)
                                .n_threads = (int)t};
     if (eng_kv_of(kv, &cfg.kv))
         return fail_with(EXIT_USAGE, "--kv wants f16, f32 or q8_0");
+    if (numerics && *numerics && eng_numerics_of(numerics, &cfg.fast))
+        return fail_with(EXIT_USAGE, "--numerics wants exact or fast");
 
     int rc = 1, n_results = 0;
     struct err e = {0};
@@ -245,7 +251,8 @@ int cmd_bench(int argc, char **argv)
         for (int k = 0; k < reps; k++)
             if (once(s, r->depth, r->n_prompt, r->n_gen, ids, logits, &r->ts[k], &e))
                 goto done;
-        if (want_limits)
+        /* The limit of prompts is that of the exact kernels' instructions. */
+        if (want_limits && !(r->n_prompt && strcmp(model_numerics(m), "exact")))
             r->limit_ts = r->n_prompt ? limits_prompt(&limits, m)
                                       : limits_token(&limits, m, depth + r->n_gen / 2);
         if (trace && traced(m, trace, s, r, ids, logits, &e))

@@ -60,7 +60,8 @@ static int write_vector(struct model *m, const tok_id *ids, size_t n, const char
 
 int cmd_logits(int argc, char **argv)
 {
-    const char *path = NULL, *tokens = NULL, *out = NULL, *kv = "f16";
+    const char *path = NULL, *tokens = NULL, *out = NULL, *kv = "f16",
+               *numerics = getenv("CHASKI_NUMERICS");
     long threads = 0, batch = 512;
     const struct arg_flag flags[] = {
         {"model", 'm', ARG_TEXT, &path, "the GGUF file"},
@@ -68,12 +69,15 @@ int cmd_logits(int argc, char **argv)
         {"out", 0, ARG_TEXT, &out, "logits, little-endian float32, a row of n_vocab a position"},
         {"threads", 0, ARG_INT, &threads, "threads (0: as many as this machine gives)"},
         {"batch", 0, ARG_INT, &batch, "rows of a step at most (default 512)"},
+        {"numerics", 0, ARG_TEXT, &numerics,
+         "exact (default), or fast: prompts in bf16, outside the contract of bits"},
         {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32 or q8_0"},
         {0},
     };
     static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
                                       "CHASKI_PACK_CACHE",
                                       "Folder that keeps packed weights: the next load is quick",
+                                      "CHASKI_NUMERICS", "exact or fast, as --numerics",
                                       NULL};
     const struct command about = {
         .name = "logits",
@@ -93,11 +97,15 @@ int cmd_logits(int argc, char **argv)
     enum eng_kv type;
     if (eng_kv_of(kv, &type))
         return fail_with(EXIT_USAGE, "--kv wants f16, f32 or q8_0");
+    bool fast = false;
+    if (numerics && *numerics && eng_numerics_of(numerics, &fast))
+        return fail_with(EXIT_USAGE, "--numerics wants exact or fast");
     const struct model_config cfg = {.isa = getenv("CHASKI_ISA"),
                                      .pack_cache = getenv("CHASKI_PACK_CACHE"),
                                      .n_threads = (int)threads,
                                      .n_batch = (int)batch,
-                                     .kv = type};
+                                     .kv = type,
+                                     .fast = fast};
 
     int rc = 1;
     struct err e = {0};

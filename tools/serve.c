@@ -205,6 +205,11 @@ static int set_speculate(struct settings *s, const char *v)
     return -1;
 }
 
+static int set_numerics(struct settings *s, const char *v)
+{
+    return eng_numerics_of(v, &s->eng.fast);
+}
+
 static const struct {
     const char *name;
     set_fn set;         /* NULL: accepted, without effect */
@@ -245,6 +250,8 @@ static const struct {
     {"CHASKI_ISA", set_isa, "instruction set of the kernels"},
     {"CHASKI_THREADS", set_threads, "threads of the crew"},
     {"CHASKI_SPECULATE", set_speculate, "drafts from the text so far: auto, on or off"},
+    {"CHASKI_NUMERICS", set_numerics,
+     "exact (default), or fast: prompts in bf16, outside the contract of bits"},
     {"CHASKI_MEMORY", set_memory, "memory budget"},
     {"CHASKI_PACK_CACHE", set_pack_cache, "folder that keeps packed weights"},
     {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
@@ -342,16 +349,25 @@ done:
 
 int cmd_serve(int argc, char **argv)
 {
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                           {"numerics", required_argument, NULL, 'n'},
+                                           {0}};
+    const char *numerics = NULL;
     struct settings s = {0};
     struct err e = {0};
     int c;
     json_object_seed(0); /* before there are threads */
     optind = 1;
     while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        if (c == 'n') {
+            numerics = optarg;
+            continue;
+        }
         if (c != 'h')
             return 2;
-        printf("Start the server\n\nUsage:\n  chaski serve\n\nEnvironment Variables:\n");
+        printf("Start the server\n\nUsage:\n  chaski serve [flags]\n\nFlags:\n"
+               "      --numerics string   exact (default), or fast: prompts in bf16, outside the "
+               "contract of bits\n\nEnvironment Variables:\n");
         for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
             if (variables[i].set)
                 printf("      %-27s   %s\n", variables[i].name, variables[i].effect);
@@ -365,6 +381,10 @@ int cmd_serve(int argc, char **argv)
     s.eng.keep_alive_ns = 300 * INT64_C(1000000000);
     harden();
     read_environment(&s);
+    if (numerics && eng_numerics_of(numerics, &s.eng.fast) != 0) {
+        fprintf(stderr, "Error: --numerics wants exact or fast\n");
+        return 2;
+    }
     if (run(&s, &e) != 0) {
         fprintf(stderr, "Error: %s\n", e.text);
         return 1;

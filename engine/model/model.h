@@ -51,6 +51,7 @@ struct model {
     struct tok_vocab *vocab;
     char *chat_template;         /* Jinja, or NULL; in the arena */
     bool any_quantized;          /* some matrix takes A32 activations */
+    const char *numerics;        /* NULL; else the contract of bits does not hold: kernels.numerics */
     enum kv_type kv;
     struct kv_pool pool;
 

@@ -246,7 +246,10 @@ int pack_weights(struct model *m, struct pack_plan *p, const struct load_config 
         it->mat.data = m->packed + it->offset;
         if (it->out)
             *it->out = it->mat;
-        m->any_quantized |= mat_quantized_acts(it->mat.type);
+        m->any_quantized |= mat_quantized_acts(it->mat.type) || m->k->acts_of_floats;
+        const uint32_t t = it->mat.type;
+        if (m->k->numerics && m->k->mul_mat[t] != m->k->exact->mul_mat[t])
+            m->numerics = m->k->numerics;
     }
     if (!cached) {
         if (pack_from_file(p, c, e))

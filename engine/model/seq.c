@@ -29,6 +29,7 @@ struct model *model_open(const char *path, const struct model_config *cfg, struc
         err_set(e, ERR_MEMORY, "no memory for the name of a file");
         goto done;
     }
+    k = cfg->fast ? kernels_fast(k) : k;
     const struct load_config load = {.k = k,
                                      .crew = crew,
                                      .kv = kv_type_of(cfg->kv),
@@ -66,6 +67,11 @@ int32_t model_n_threads(const struct model *m)
 const char *model_isa(const struct model *m)
 {
     return m->k->name;
+}
+
+const char *model_numerics(const struct model *m)
+{
+    return m->numerics ? m->numerics : "exact";
 }
 
 const struct tok_vocab *model_vocab(const struct model *m)

@@ -57,6 +57,8 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
     if (!g->cfg.memory_bytes)
         g->cfg.memory_bytes = available_bytes() / 10 * 9;
     g->k = kernels_pick(cfg->isa, e);
+    if (g->k && cfg->fast)
+        g->k = kernels_fast(g->k);
     g->crew = g->k ? crew_new(cfg->n_threads, e) : NULL;
     g->texts = g->crew ? text_cache_new(cfg->store, e) : NULL;
     if (!g->texts) {

@@ -42,7 +42,6 @@ static void job_answer(struct eng *g, struct eng_job *j, const struct err *e)
         j->stats.context = j->whole.ids;
         j->stats.n_context = j->want_context ? j->whole.n : 0;
         j->stats.warnings = j->opt.warnings;
-        j->stats.stop = j->piece.stopped ? j->piece.stop : NULL;
         j->sink.done(j->sink.arg, &j->stats);
     }
     pthread_mutex_lock(&g->lock);
@@ -118,7 +117,8 @@ static int job_start(struct slot *s, struct eng_job *j, struct err *e)
         j->speculate = ENG_SPECULATE_OFF;
     else if (j->opt.speculate == 1 && j->speculate == ENG_SPECULATE_OFF)
         j->speculate = ENG_SPECULATE_AUTO;
-    if (!strcmp(s->g->k->name, "blas")) /* a batch changes its bits: a draft could change the answer */
+    j->stats.numerics = s->m->numerics;
+    if (s->m->numerics) /* a batch changes its bits: a draft could change the answer */
         j->speculate = ENG_SPECULATE_OFF;
     j->piece.stops = j->opt.stops;
     j->piece.n_stops = j->opt.n_stops;
@@ -171,8 +171,6 @@ static void admit(struct slot *s)
         pthread_mutex_lock(&g->lock);
         atomic_store(&s->running[i], j);
         pthread_mutex_unlock(&g->lock);
-        if (j->sink.start)
-            j->sink.start(j->sink.arg, &j->stats);
     }
 }
 

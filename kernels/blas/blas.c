@@ -76,6 +76,8 @@ static void open_library(void)
     set_threads(1);
     table = *base_table;
     table.name = "blas";
+    table.numerics = "blas";
+    table.exact = base_table;
     for (int t = 0; t < TYPE_COUNT; t++)
         if (base_table->mul_mat[t])
             table.mul_mat[t] = mul_mat;
