@@ -139,7 +139,7 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
 
 enum eng_done { ENG_STOP, ENG_LENGTH, ENG_LOADED };
 
-struct eng_stats { /* valid during sink.done only */
+struct eng_stats { /* valid during sink.done (and sink.start) only */
     enum eng_done reason;
     int64_t load_ns;          /* from submit until the model was there */
     int32_t prompt_count;     /* tokens, after truncation, with BOS */
@@ -157,6 +157,7 @@ struct eng_stats { /* valid during sink.done only */
     const tok_id *context;    /* prompt + answer, when want_context */
     size_t n_context;
     const json_t *warnings;   /* array or NULL */
+    const char *stop;         /* of the options' stop texts, the one that ended it; or NULL */
 };
 
 struct eng_logprob { /* a token and the natural log of its probability before masks and temperature */
@@ -181,6 +182,9 @@ struct eng_sink { /* called on an engine thread; must not block and must not cal
     void (*piece)(void *arg, const struct eng_piece *p);
     void (*done)(void *arg, const struct eng_stats *stats);
     void (*fail)(void *arg, const struct err *e);
+    /* The job got its place and its prompt is laid out: prompt_count, prompt_cached,
+     * prompt_truncated and load_ns count. Once, before any piece; not for ENG_LOAD. May be NULL. */
+    void (*start)(void *arg, const struct eng_stats *stats);
 };
 
 struct eng_job; /* a submitted request: reference-counted, one reference is the caller's */

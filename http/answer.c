@@ -96,6 +96,23 @@ static void keep(struct answer *w, struct choice *ch, const struct piece *p)
     ch->n_logprobs += p->n_logprobs;
 }
 
+/* The prompt is laid out: a style that opens its stream with the prompt's count does so now. */
+static void on_start(void *arg, const struct eng_stats *s)
+{
+    struct choice *ch = arg;
+    struct answer *w = ch->answer;
+    if (!w->ask.stream || !w->style->opens_early)
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (!w->is_over) {
+        struct buf b = {0};
+        ch->stats = *s;
+        open_choice(w, ch, &b);
+        send_out(w, &b);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 static void on_piece(void *arg, const struct eng_piece *from)
 {
     struct choice *ch = arg;
@@ -357,7 +374,7 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     r.keep_alive_ns = a->keep_alive_ns;
     if (!w->is_load && lay_prompt(&r, a, i, m, info, &chat, &context, e) != 0)
         goto done;
-    const struct eng_sink sink = {&w->choices[i], on_piece, on_done, on_fail};
+    const struct eng_sink sink = {&w->choices[i], on_piece, on_done, on_fail, on_start};
     call_ref(c); /* the sink's, until done or fail */
     if (eng_submit(c->srv->cfg.eng, &r, &sink, &job, e) != 0) {
         call_unref(c);

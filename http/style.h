@@ -35,7 +35,8 @@ struct choice { /* one of the texts that the request asks for; nearly always the
     /* logprobs[0]: printed entries with commas between, unless the style prints them itself. */
     struct buf logprobs[4];
     size_t n_logprobs;
-    /* Since `end`; without context and warnings. */
+    /* Since `end`, without context and warnings; of a style that opens early the prompt's counts
+     * already in `begin`. */
     struct eng_stats stats;
     const char *reason; /* "stop", "length", "load" or "unload" */
 };
@@ -66,6 +67,7 @@ struct style {
     const struct shape *shape; /* of errors; routes.c has it by the path, too */
     const char *stream_type;   /* Content-Type of streams: type_ndjson, type_sse */
     bool keeps;                /* choices collect their text in streams, too */
+    bool opens_early;          /* `begin` comes when the prompt is laid out, not with the first text */
     bool no_cache;             /* streams carry Cache-Control: no-cache */
     /* From a->body (an object) into `a`. Errors name the field. */
     int (*parse)(struct ask *a, struct err *e);

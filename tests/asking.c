@@ -31,6 +31,15 @@ static void on_piece(void *arg, const struct eng_piece *p)
     pthread_mutex_unlock(&a->lock);
 }
 
+static void on_start(void *arg, const struct eng_stats *s)
+{
+    struct answer *a = arg;
+    pthread_mutex_lock(&a->lock);
+    a->at_start = *s;
+    a->n_started += !a->text.n;
+    pthread_mutex_unlock(&a->lock);
+}
+
 static void on_end(struct answer *a, bool failed)
 {
     pthread_mutex_lock(&a->lock);
@@ -44,6 +53,8 @@ static void on_done(void *arg, const struct eng_stats *s)
 {
     struct answer *a = arg;
     a->stats = *s;
+    if (s->stop)
+        snprintf(a->stop, sizeof a->stop, "%s", s->stop);
     if (s->n_context && s->n_context <= 4096)
         memcpy(a->context, s->context, s->n_context * sizeof *a->context);
     on_end(a, false);
@@ -58,7 +69,7 @@ static void on_fail(void *arg, const struct err *e)
 
 struct eng_sink answer_sink(struct answer *a)
 {
-    return (struct eng_sink){a, on_piece, on_done, on_fail};
+    return (struct eng_sink){a, on_piece, on_done, on_fail, on_start};
 }
 
 struct answer *answer_new(void)

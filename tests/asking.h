@@ -13,7 +13,9 @@ struct answer {
     struct buf text;
     bool ended, failed;
     struct err e;
-    struct eng_stats stats;
+    struct eng_stats stats, at_start;
+    int n_started;             /* calls of sink.start before the first piece */
+    char stop[64];             /* stats.stop, or "" */
     tok_id context[4096];
 };
 struct answer *answer_new(void);

@@ -6,6 +6,8 @@
  *   fail=N         fail after N words                    bytes=N     length of each word
  *   words=N        end with stop after N words           load=MS     load the model so long
  *   truncated=N    tell of N dropped tokens              shifts=N    tell of N context shifts
+ *   cached=N       tell of N tokens from the cache
+ * A stop text is met where it is found inside a word.
  * Each job has a thread of its own; the sink is called on it. "fake:echo" answers the prompt. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -243,6 +245,20 @@ static void say(struct eng_job *j, const char *text, size_t n, long i)
                                                    .n_logprobs = j->logprobs});
 }
 
+/* Where the first stop text in this word is, told in `s`; NULL: there is none. */
+static const char *find_stop(const struct eng_job *j, const char *word, struct eng_stats *s)
+{
+    const char *first = NULL;
+    for (int i = 0; i < j->options.n_stops; i++) {
+        const char *at = strstr(word, j->options.stops[i]);
+        if (at && (!first || at < first)) {
+            first = at;
+            s->stop = j->options.stops[i];
+        }
+    }
+    return first;
+}
+
 static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
 {
     const long fail = order(j, "fail", -1), n_words = order(j, "words", 12);
@@ -270,9 +286,15 @@ static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
         int n = snprintf(word, 32, "w%ld ", i);
         for (; n < n_bytes; n++)
             word[n] = 'x';
+        word[n] = 0;
+        const char *stop = find_stop(j, word, s);
+        if (stop)
+            n = (int)(stop - word);
         say(j, word, (size_t)n, i);
         s->eval_count++;
         meter_token(j->total, &j->meter, j->submitted_ns, time_mono_ns());
+        if (stop)
+            break;
     }
     rc = 0;
 done:
@@ -293,13 +315,16 @@ static void *run(void *arg)
         s.reason = ENG_LOADED;
     } else {
         const int64_t begun = time_mono_ns();
+        s.prompt_count = j->prompt ? (int32_t)(strlen(j->prompt) / 4 + 1) : 1;
+        s.prompt_cached = (int32_t)order(j, "cached", 0);
+        s.prompt_truncated = (int32_t)order(j, "truncated", 0);
+        if (good && j->sink.start)
+            j->sink.start(j->sink.arg, &s);
         good = good && wait_ms(j, order(j, "prompt", 0));
         s.prompt_ns = time_mono_ns() - begun;
-        s.prompt_count = j->prompt ? (int32_t)(strlen(j->prompt) / 4 + 1) : 1;
         atomic_store(&j->meter.prompt, s.prompt_count);
         meter_add(&j->total->prompt, s.prompt_count);
         meter_step(j->total, s.prompt_count);
-        s.prompt_truncated = (int32_t)order(j, "truncated", 0);
         s.context_shifts = (int32_t)order(j, "shifts", 0);
         s.seed_drawn = j->options.seed < 0;
         s.seed = s.seed_drawn ? 4711 : j->options.seed;
@@ -361,10 +386,11 @@ static char *prompt_of(const struct eng_request *r)
 static int copy_options(struct eng_options *to, const struct eng_options *from)
 {
     *to = *from;
-    for (int i = 0; i < to->n_stops; i++)
-        to->stops[i] = NULL;
     to->n_stops = 0;
     to->warnings = json_incref(from->warnings);
+    for (int i = 0; i < from->n_stops; i++)
+        if ((to->stops[to->n_stops] = strdup(from->stops[i])))
+            to->n_stops++;
     return 0;
 }
 

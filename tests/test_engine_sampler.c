@@ -217,6 +217,8 @@ static char *through(const char *text, size_t step, char *const *stops, int n_st
     for (size_t i = 0, n = strlen(text); i < n; i += step)
         piece_add(&p, text + i, step < n - i ? step : n - i, &out);
     *stopped = p.stopped;
+    if (p.stopped) /* it is told which one */
+        assert_non_null(strstr(text, p.stop));
     piece_end(&p, &out);
     piece_free(&p);
     assert_true(text_is_utf8(out.p ? out.p : "", out.n));

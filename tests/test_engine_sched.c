@@ -74,6 +74,81 @@ static void statistics_and_context_tell_what_was_done(void **state)
     eng_free(g);
 }
 
+static void a_job_says_when_its_prompt_is_laid_out(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(5, 0);
+    struct answer *a = ask(g, 0, "zzzzz", &o, (struct eng_request){0});
+    assert_int_equal(a->n_started, 1);
+    assert_int_equal(a->at_start.prompt_count, 6);
+    assert_int_equal(a->at_start.eval_count, 0);
+    answer_free(a);
+    /* What never gets that far does not say it. */
+    o.num_ctx = 4;
+    struct answer *b = ask(g, 0, "zzzzz", &o, (struct eng_request){.no_truncate = true});
+    assert_true(b->failed);
+    assert_int_equal(b->n_started, 0);
+    answer_free(b);
+    eng_free(g);
+}
+
+static void the_stop_text_that_ended_it_is_told(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(24, 0);
+    struct answer *whole = ask(g, 0, "zzzzz", &o, (struct eng_request){0});
+    assert_string_equal(whole->stop, "");
+    size_t at = 0; /* of a whole character: some of its tokens are no text */
+    while (at < whole->text.n && (unsigned char)whole->text.p[at] >= 0x80)
+        at++;
+    assert_true(at < whole->text.n);
+    char *cut = strndup(whole->text.p + at, 1);
+    o.stops[0] = strdup("never said");
+    o.stops[1] = cut;
+    o.n_stops = 2;
+    struct answer *a = ask(g, 0, "zzzzz", &o, (struct eng_request){0});
+    assert_int_equal(a->stats.reason, ENG_STOP);
+    assert_string_equal(a->stop, cut);
+    assert_null(memchr(a->text.p ? a->text.p : "", cut[0], a->text.n));
+    answer_free(whole);
+    answer_free(a);
+    eng_options_free(&o);
+    eng_free(g);
+}
+
+/* Without the weights, as many tokens as the request has. */
+static void tokens_of_a_prompt_are_counted_without_a_load(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct eng *g = engine(1, 0);
+    struct eng_text *t = NULL;
+    struct buf prompt = {0};
+    size_t n = 0, n_loaded = 0;
+    struct eng_loaded *loaded = NULL;
+    json_t *chat = json_pack("{s:[{s:s, s:s}, {s:s, s:s}]}", "messages", "role", "system",
+                             "content", "Be kind.", "role", "user", "content", "hello");
+    for (int model = 0; model < 2; model++) {
+        assert_int_equal(eng_text_open(g, asking_model(model), &t, &e), 0);
+        assert_int_equal(eng_text_prompt(t, chat, NULL, false, &prompt, &n, &e), 0);
+        assert_non_null(strstr(prompt.p, "hello"));
+        assert_int_equal(eng_ps(g, &loaded, &n_loaded, &e), 0);
+        assert_int_equal(n_loaded, model); /* of the turn before */
+        struct eng_options o = options(1, 0);
+        struct answer *a = ask(g, model, NULL, &o, (struct eng_request){.chat = chat});
+        assert_false(a->failed);
+        assert_int_equal(a->stats.prompt_count, n);
+        answer_free(a);
+        buf_free(&prompt);
+        free(loaded);
+        eng_text_close(t);
+    }
+    json_decref(chat);
+    eng_free(g);
+}
+
 static void num_predict_zero_reads_the_prompt_only(void **state)
 {
     (void)state;
@@ -282,6 +357,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_and_among_seven_others_the_same_text),
         cmocka_unit_test(statistics_and_context_tell_what_was_done),
+        cmocka_unit_test(a_job_says_when_its_prompt_is_laid_out),
+        cmocka_unit_test(the_stop_text_that_ended_it_is_told),
+        cmocka_unit_test(tokens_of_a_prompt_are_counted_without_a_load),
         cmocka_unit_test(num_predict_zero_reads_the_prompt_only),
         cmocka_unit_test(a_long_prompt_is_cut_and_said),
         cmocka_unit_test(a_full_context_shifts_or_ends),

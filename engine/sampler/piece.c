@@ -72,8 +72,10 @@ void piece_add(struct piece *p, const char *bytes, size_t n, struct buf *out)
     const size_t ready = p->held.n - incomplete_tail(p->held.p, p->held.n);
     for (size_t i = 0; i < ready; i++) {
         bool some = false, whole = false;
-        for (int s = 0; s < p->n_stops && !whole; s++)
+        for (int s = 0; s < p->n_stops && !whole; s++) {
             some |= may_begin(p->held.p + i, p->held.n - i, p->stops[s], &whole);
+            p->stop = whole ? p->stops[s] : NULL;
+        }
         if (!some)
             continue;
         give_front(p, i, out);

@@ -38,6 +38,7 @@ struct piece { /* zero-initialise; stops are borrowed */
     int n_stops;
     bool stopped;         /* a stop string was met: the rest of the text is dropped */
     uint64_t n_in, n_out; /* bytes that came in; of these, the first that went out */
+    const char *stop;     /* which one; borrowed */
 };
 /* Add a token's bytes; `out` gets what may be sent now (whole characters of valid UTF-8, nothing
  * that may be the start of a stop string). Bytes that can never become a character go out as

@@ -42,6 +42,7 @@ static void job_answer(struct eng *g, struct eng_job *j, const struct err *e)
         j->stats.context = j->whole.ids;
         j->stats.n_context = j->want_context ? j->whole.n : 0;
         j->stats.warnings = j->opt.warnings;
+        j->stats.stop = j->piece.stopped ? j->piece.stop : NULL;
         j->sink.done(j->sink.arg, &j->stats);
     }
     pthread_mutex_lock(&g->lock);
@@ -171,6 +172,8 @@ static void admit(struct slot *s)
         pthread_mutex_lock(&g->lock);
         atomic_store(&s->running[i], j);
         pthread_mutex_unlock(&g->lock);
+        if (j->sink.start)
+            j->sink.start(j->sink.arg, &j->stats);
     }
 }
 
