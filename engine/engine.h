@@ -84,6 +84,8 @@ struct eng_config {
     enum eng_kv kv;          /* type of the KV cache */
     enum eng_speculate speculate;
     bool fast;               /* numerics fast: prompts in bf16, outside the contract of bits */
+    int64_t prefix_bytes;    /* that a model's prefix cache may hold beside what its requests use;
+                              * 0 = a quarter of the budget, negative = no prefix cache */
     const char *pack_cache;  /* CHASKI_PACK_CACHE: folder that keeps packed weights, or NULL;
                               * borrowed like isa, outlives the engine */
 };
@@ -128,6 +130,8 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
     bool continue_last;        /* the last message is the assistant's: no new turn is opened */
     const tok_id *context;     /* put in front of the prompt (generate's `context`) */
     size_t n_context;
+    const char *cache_scope;   /* prefixes are shared only with requests of the same text; NULL is one
+                                * scope too: all that have none */
     const struct eng_options *options;
     bool no_truncate, no_shift; /* "truncate": false, "shift": false */
     bool want_context;         /* eng_stats.context is wanted */

@@ -14,25 +14,64 @@
 
 /* ---- KV pages ---------------------------------------------------------------------- */
 
+struct kv_node; /* a page that is complete and shared (engine/model/prefix.c) */
+
 struct kv_pool { /* pages of 64 positions, all layers of a position together */
     size_t page_bytes;
     size_t head_bytes_k, head_bytes_v; /* of one (layer, kv head) in a page */
-    uint64_t n_live, n_limit;          /* pages handed out or free-listed; the most allowed */
+    uint64_t n_live, n_limit;          /* pages there are; the most allowed (0 = any) */
     uint8_t **free;                    /* stack of pages given back */
     size_t n_free, cap_free;
+
+    /* The prefix cache: pages that no sequence holds now, but that one may find again. */
+    uint64_t n_cached, n_cached_most;  /* of the live ones; n_cached_most 0 = nothing is shared */
+    struct kv_node *oldest, *newest;   /* the cached ones by the time of their last use */
+    uint64_t n_uses;
+    struct kv_node **buckets;          /* all nodes, by hash */
+    size_t n_buckets, n_nodes;
+    struct kv_node *roots;             /* those of positions 0..63, last used first */
+    struct kv_node **tails;            /* nodes of part of a page: few, not in the buckets */
+    int n_tails;
+    uint64_t hash_key;                 /* drawn: nobody outside can aim at one bucket */
 };
 struct kv_table { /* the pages of one sequence */
     uint8_t **pages;
-    size_t n, cap;
+    struct kv_node **nodes; /* of the first n_shared pages: never written again; the rest are its own */
+    size_t n, cap, n_shared;
 };
 enum kv_type kv_type_of(enum eng_kv kv);
 /* Make room for `n_positions`; -1 with ERR_MEMORY (no memory) or ERR_LIMIT (the pool is at its
- * limit) leaves the table as it was. */
+ * limit) leaves the table as it was. Cached pages give way. */
 int kv_grow(struct kv_pool *p, struct kv_table *t, int64_t n_positions, struct err *e);
 /* Give back all pages past the first n_positions. */
 void kv_shrink(struct kv_pool *p, struct kv_table *t, int64_t n_positions);
+/* Keep the first n positions and make the place behind them the sequence's own to write. Returns
+ * how many are kept: fewer where there is no memory for a copy. */
+int64_t kv_cut(struct kv_pool *p, struct kv_table *t, int64_t n);
 void kv_table_free(struct kv_pool *p, struct kv_table *t);
-void kv_pool_free(struct kv_pool *p); /* the free-listed pages */
+void kv_pool_free(struct kv_pool *p); /* the free and the cached pages; no sequence is left */
+/* Give memory back to the system, free pages first, then the cached ones, oldest first. Returns the
+ * bytes: `bytes` or a little more, or all that there is. */
+uint64_t kv_pool_give_back(struct kv_pool *p, uint64_t bytes);
+/* What kv_pool_give_back could give. */
+static inline uint64_t kv_pool_idle_bytes(const struct kv_pool *p)
+{
+    return (p->n_free + p->n_cached) * (uint64_t)p->page_bytes;
+}
+
+/* Prefixes. `ids` are the sequence's tokens from position 0 on; `scope` (or NULL) tells apart who
+ * must not share. */
+/* Take what is cached of the positions behind the shared ones: the table must hold nothing else of
+ * worth. At most n - 1 positions, so that one is left to compute. Returns the positions that are
+ * there. */
+int64_t kv_find(struct kv_pool *p, struct kv_table *t, const tok_id *ids, int64_t n,
+                const char *scope);
+/* The first n positions are computed: their complete pages can be shared from now on. */
+void kv_share(struct kv_pool *p, struct kv_table *t, const tok_id *ids, int64_t n,
+              const char *scope);
+/* kv_share, then kv_table_free; the incomplete page at the end is kept too. */
+void kv_leave(struct kv_pool *p, struct kv_table *t, const tok_id *ids, int64_t n,
+              const char *scope);
 
 /* ---- the model ------------------------------------------------------------------------ */
 

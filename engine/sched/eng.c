@@ -201,6 +201,8 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
         goto none;
     if (r->template_text && !(j->template_text = strdup(r->template_text)))
         goto none;
+    if (r->cache_scope && !(j->cache_scope = strdup(r->cache_scope)))
+        goto none;
     if (r->n_context) {
         j->context = malloc(r->n_context * sizeof *j->context);
         if (!j->context)

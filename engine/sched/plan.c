@@ -30,6 +30,26 @@ static bool all_cancelled(void *arg)
     return true;
 }
 
+static void pause_job(struct slot *s, struct eng_job *j)
+{
+    kv_shrink(&s->m->pool, &j->kv, 0);
+    j->n_done = 0;
+}
+
+/* At the start of a page: what others have computed of the tokens from here on is taken. */
+static void take_cached(struct slot *s, struct eng_job *j)
+{
+    if (j->n_done != (int64_t)j->kv.n_shared * KV_PAGE)
+        return;
+    j->n_done = kv_find(&s->m->pool, &j->kv, j->tokens.ids, (int64_t)j->tokens.n, j->cache_scope);
+    const int64_t from = j->n_seen; /* what this job computed once is no gift */
+    if (j->n_done > from) {
+        if (!j->sampled)
+            j->stats.prompt_cached += (int32_t)(j->n_done - from);
+        j->n_seen = j->n_done;
+    }
+}
+
 /* Pages for rows of job i; when they run out the youngest other job gives up its pages (it computes
  * them again later: the same bits). False: this job waits. */
 static bool make_room(struct slot *s, int i, int64_t n_positions, struct err *e)
@@ -45,12 +65,10 @@ static bool make_room(struct slot *s, int i, int64_t n_positions, struct err *e)
             return false;
         if (s->active[youngest]->submitted < j->submitted) {
             e->code = ERR_NONE; /* we are the youngest: wait for the older ones */
-            kv_shrink(&s->m->pool, &j->kv, 0);
-            j->n_done = 0;
+            pause_job(s, j);
             return false;
         }
-        kv_shrink(&s->m->pool, &s->active[youngest]->kv, 0);
-        s->active[youngest]->n_done = 0;
+        pause_job(s, s->active[youngest]);
         log_line(LOG_INFO, "%s: out of key-value pages, the youngest request waits", s->name);
     }
     return true;
@@ -100,6 +118,8 @@ static void make_plan(struct slot *s, struct plan *p)
             struct eng_job *j = s->active[i];
             if (!runs_now(j))
                 continue;
+            if (pass == 0)
+                take_cached(s, j);
             const int64_t left = (int64_t)j->tokens.n - j->n_done;
             if ((pass == 0) != (left == 1))
                 continue;
@@ -244,10 +264,11 @@ static void shift_context(struct slot *s, struct eng_job *j)
     keep = keep < 0 ? 0 : keep;
     int64_t drop = (n - keep) / 2;
     drop = drop < 1 ? 1 : drop;
+    if (keep < j->n_done) /* what was computed may be shared: only its end is written again */
+        j->n_done = kv_cut(&s->m->pool, &j->kv, keep);
     memmove(j->tokens.ids + keep, j->tokens.ids + keep + drop,
             (size_t)(n - keep - drop) * sizeof *j->tokens.ids);
     j->tokens.n = (size_t)(n - drop);
-    j->n_done = keep < j->n_done ? keep : j->n_done;
     draft_forget(&j->draft);
     j->stats.context_shifts++;
     log_line(LOG_INFO, "%s: the context of %d tokens is full, %lld were dropped", s->name, j->n_ctx,
@@ -329,13 +350,21 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
     }
 }
 
+static void computed(struct slot *s, struct eng_job *j, int64_t n)
+{
+    j->n_done += n;
+    if (j->n_done > j->n_seen)
+        j->n_seen = j->n_done;
+    kv_share(&s->m->pool, &j->kv, j->tokens.ids, j->n_done, j->cache_scope);
+}
+
 /* The logits of run r's rows, in order: a guess that is what the sampler drew makes the next row
  * count, the first that is not ends it. Keys and values of rows behind that are written over. */
 static void take_rows(struct slot *s, const struct plan *p, int r, const float *logits, int64_t now)
 {
     const int i = p->job[r], n_draft = p->n_draft[r];
     struct eng_job *j = s->active[i];
-    j->n_done += p->runs[r].n - n_draft;
+    computed(s, j, p->runs[r].n - n_draft);
     if (!p->runs[r].n_logits)
         return;
     take_logits(s, i, logits, now);
@@ -343,7 +372,7 @@ static void take_rows(struct slot *s, const struct plan *p, int r, const float *
         if (!s->active[i] || j->n_done + 1 != (int64_t)j->tokens.n || !runs_now(j) ||
             j->tokens.ids[j->n_done] != p->runs[r].tokens[k])
             return;
-        j->n_done++;
+        computed(s, j, 1);
         j->stats.draft_accepted++;
         take_logits(s, i, logits + (size_t)k * (size_t)s->m->hp.n_vocab, now);
     }

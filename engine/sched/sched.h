@@ -35,12 +35,14 @@ struct eng_job {
     bool continue_last, no_truncate, no_shift, want_context;
     tok_id *context;
     size_t n_context;
+    char *cache_scope;
     struct eng_options opt;
 
     /* the sequence; the slot's thread alone */
     int32_t n_ctx;             /* N: positions at most */
     struct tok_ids tokens;     /* prompt and answer, what a shift dropped taken out */
-    int64_t n_done;            /* of these, computed */
+    int64_t n_done;            /* of these, computed, or found in the prefix cache */
+    int64_t n_seen;            /* the most that n_done was */
     int64_t n_prompt;          /* tokens of the prompt (up to the first sample) */
     uint64_t n_drawn_before;   /* counter of the next draw */
     struct tok_ids whole;      /* for `context`: the prompt untruncated, and the answer */

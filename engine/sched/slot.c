@@ -23,6 +23,7 @@ void job_unref(struct eng_job *j)
     json_decref(j->chat);
     free(j->template_text);
     free(j->context);
+    free(j->cache_scope);
     eng_options_free(&j->opt);
     tok_ids_free(&j->tokens);
     tok_ids_free(&j->whole);
@@ -62,7 +63,7 @@ void slot_job_end(struct slot *s, int i, const struct err *e)
 {
     struct eng_job *j = s->active[i];
     s->active[i] = NULL;
-    kv_table_free(&s->m->pool, &j->kv);
+    kv_leave(&s->m->pool, &j->kv, j->tokens.ids, j->n_done, j->cache_scope);
     meter_add(&s->meter->shifts, j->stats.context_shifts);
     meter_add(&s->meter->drafted, j->stats.draft_count);
     meter_add(&s->meter->accepted, j->stats.draft_accepted);
@@ -300,6 +301,10 @@ static int load(struct slot *s, struct err *e)
         goto done;
     }
     s->m->pool.n_limit = left / s->m->pool.page_bytes;
+    const int64_t prefix = g->cfg.prefix_bytes;
+    s->m->pool.n_cached_most =
+        (prefix ? (uint64_t)(prefix > 0 ? prefix : 0) : g->cfg.memory_bytes / 4) /
+        s->m->pool.page_bytes;
     if (s->m->chat_template) {
         s->tpl = chat_template_new(CHAT_JINJA, s->m->chat_template, strlen(s->m->chat_template),
                                    &s->tpl_err);
@@ -389,7 +394,7 @@ static void measure(struct slot *s)
     pthread_mutex_lock(&s->g->lock);
     s->need_bytes = bytes;
     s->weight_bytes = s->m->weight_bytes;
-    s->kv_used = s->m->pool.n_live - s->m->pool.n_free;
+    s->kv_used = s->m->pool.n_live - s->m->pool.n_free - s->m->pool.n_cached;
     s->kv_limit = s->m->pool.n_limit;
     s->kv_bytes = s->m->pool.n_live * s->m->pool.page_bytes;
     pthread_mutex_unlock(&s->g->lock);
