@@ -102,8 +102,7 @@ static void on_pool_gone(void *p)
     pthread_mutex_lock(&c->lock);
     const int status = c->status;
     pthread_mutex_unlock(&c->lock);
-    log_line(LOG_INFO, "%s %d %zu bytes %.3f ms", c->who, status, c->n_sent,
-             (double)(time_mono_ns() - c->begun_ns) / 1e6);
+    journal_call(c, status);
     call_unref(c);
 }
 
@@ -126,8 +125,10 @@ struct call *call_new(struct http_server *s, h2o_req_t *req)
         h2o_mem_alloc_shared(&req->pool, sizeof *entry, on_pool_gone); /* the first reference */
     entry->call = c;
     c->conn = conn_of(req->conn->callbacks->get_socket(req->conn));
-    if (c->conn)
+    if (c->conn) {
         c->conn->call = c;
+        memcpy(c->peer, c->conn->peer_text, sizeof c->peer);
+    }
     s->n_calls++;
     return c;
 }
@@ -238,6 +239,15 @@ void call_header(struct call *c, const char *name, const char *value)
     }
     pthread_mutex_unlock(&c->lock);
     free(copy);
+}
+
+void call_set_model(struct call *c, const struct store_name *name)
+{
+    char text[STORE_NAME_TEXT];
+    store_name_short(name, text, sizeof text);
+    pthread_mutex_lock(&c->lock);
+    snprintf(c->model, sizeof c->model, "%.*s", (int)sizeof c->model - 1, text);
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- errors: any thread -------------------------------------------------------------------- */
@@ -391,6 +401,11 @@ static void start(struct call *c, size_t n_whole)
     if (c->type)
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, c->type,
                        strlen(c->type));
+    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-request-id"), 0, NULL, c->id,
+                          strlen(c->id)); /* c outlives the request's memory */
+    if (c->status == 401)
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("www-authenticate"), 0,
+                              NULL, H2O_STRLIT("Bearer"));
     if (c->retry_after)
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("retry-after"), 0, NULL,
                               H2O_STRLIT("1"));

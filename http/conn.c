@@ -9,6 +9,7 @@
 #include "http/inside.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static void on_close(void *arg)
     if (c->next)
         c->next->prev = c->prev;
     *c->prev = c->next;
-    c->srv->n_conns--;
+    atomic_store(&c->srv->n_conns_seen, --c->srv->n_conns);
     free(c);
 }
 
@@ -99,6 +100,8 @@ static void take(struct http_server *s, h2o_socket_t *sock)
     c->sock = sock;
     c->peer = peer;
     c->is_loopback = address_is_loopback(&peer);
+    (void)getnameinfo((struct sockaddr *)&peer, sizeof peer, c->peer_text, sizeof c->peer_text,
+                      NULL, 0, NI_NUMERICHOST);
     c->moved_ns = time_mono_ns();
     if (is_full(s, c)) {
         if (!s->said_full)
@@ -114,7 +117,7 @@ static void take(struct http_server *s, h2o_socket_t *sock)
         c->next->prev = &c->next;
     c->prev = &s->conns;
     s->conns = c;
-    s->n_conns++;
+    atomic_store(&s->n_conns_seen, ++s->n_conns);
     sock->on_close.cb = on_close;
     sock->on_close.data = c;
     h2o_accept(&s->accept_ctx, sock);

@@ -63,6 +63,14 @@ static int take_header(struct text name, struct text v, struct head *h)
         h->host = v;
     } else if (name_is(name, "origin")) {
         h->origin = v;
+    } else if (name_is(name, "authorization")) {
+        h->authorization = v;
+    } else if (name_is(name, "x-api-key")) {
+        h->x_api_key = v;
+    } else if (name_is(name, "api-key")) {
+        h->api_key = v;
+    } else if (name_is(name, "x-request-id")) {
+        h->request_id = v;
     } else if (name_is(name, "expect")) {
         h->expects_continue = has_word(v, "100-continue");
     } else if (name_is(name, "connection")) {

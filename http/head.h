@@ -9,6 +9,7 @@
 
 struct head { /* texts point into the bytes that were given */
     struct text method, path, host, origin;
+    struct text authorization, x_api_key, api_key, request_id;
     bool is_http_1_0, keep_alive, expects_continue, is_chunked, has_length;
     uint64_t length;
 };

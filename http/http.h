@@ -15,6 +15,8 @@ struct http_config {  /* strings and objects are borrowed and outlive the server
     struct store *store;
     struct eng *eng;
     const char *origins;   /* OLLAMA_ORIGINS: more allowed origins, or NULL */
+    const char *api_key;   /* CHASKI_API_KEY: a key with all scopes, or NULL */
+    const char *keys_file; /* CHASKI_KEYS: lines NAME:SCOPES:SHA256, or NULL */
     int max_connections;   /* 0 = 1024 */
     int max_per_address;   /* connections of one address that is not loopback; 0 = 64 */
     size_t max_body_bytes; /* of chat and generate; 0 = 64 MiB */
@@ -35,6 +37,10 @@ const char *http_address(const struct http_server *s);
  * second signal ended it at once (the engine may still be busy then); -1 with `e` filled. */
 int http_run(struct http_server *s, struct err *e);
 void http_free(struct http_server *s); /* after http_run returned 0 or -1; NULL is fine */
+
+/* Append NAME:SCOPES:SHA256, the line of http_config.keys_file for `key`. */
+int http_key_line(const char *name, const char *scopes, const char *key, struct buf *out,
+                  struct err *e);
 
 /* ---- for fuzzing and tests ----------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "http/http.h"
+#include "http/keys.h"
 
 enum {
     KIB = 1024,
@@ -72,6 +73,7 @@ struct conn { /* a socket, from accept to close; loop */
     bool is_shut;
     struct sockaddr_storage peer;
     bool is_loopback;
+    char peer_text[48]; /* address without port, for the log */
 };
 
 struct http_server {
@@ -87,6 +89,10 @@ struct http_server {
     bool has_ctx, has_receiver, has_tick;
     struct work_pool *workers;
     struct access_rules *access;
+    struct key_ring *keys; /* NULL: everything is open */
+    struct journal *journal;
+    int64_t begun_real_ns;
+    atomic_int n_conns_seen; /* n_conns, for other threads */
     struct conn *conns;   /* loop */
     int n_conns, n_calls; /* loop */
     bool sniff_pending;   /* some conn wants_sniff */
@@ -102,6 +108,27 @@ struct http_server {
     char address[320];
     int port, listen_fd, signal_fd;
 };
+
+/* ---- journal.c: ids, the log, counts ------------------------------------------------------- */
+
+enum { REQUEST_ID = 129, MODEL_TEXT = 256, JOURNAL_BUCKETS = 16 };
+extern const double journal_buckets[JOURNAL_BUCKETS]; /* upper bounds, seconds */
+struct journal_row {
+    const char *route; /* a path of the table, "" for none */
+    int status;
+    char model[MODEL_TEXT]; /* short name of a model on disk, or "" */
+    uint64_t counts[JOURNAL_BUCKETS + 1];
+    double sum;
+};
+struct journal; /* any thread */
+struct call;
+struct journal *journal_new(struct err *e);
+void journal_free(struct journal *j);
+/* The id that was sent if it can be kept, else a new one. */
+void journal_id(struct journal *j, struct text sent, char out[REQUEST_ID]);
+void journal_count(struct journal *j, const char *route, int status, const char *model, int64_t ns);
+struct journal_row *journal_copy(struct journal *j, size_t *n); /* free(); NULL without memory */
+void journal_call(struct call *c, int status); /* loop: the request is over */
 
 /* conn.c */
 void conn_accept(struct http_server *s);      /* take what waits at the listener */
@@ -159,6 +186,8 @@ struct call {
     int flying_outq;
     size_t n_sent;
     char who[56]; /* for the log */
+    char id[REQUEST_ID], peer[48];
+    const struct api_key *key; /* that was presented, or NULL */
 
     /* Set before the worker starts, read-only after. */
     char *body;
@@ -173,6 +202,7 @@ struct call {
     struct message wake;
     bool is_posted;
     struct buf out;   /* bytes to send */
+    char model[MODEL_TEXT]; /* short name of what was found on disk: call_set_model */
     int status;       /* 0 = nothing decided */
     const char *type; /* Content-Type, static */
     bool is_stream, is_ended, retry_after;
@@ -221,6 +251,7 @@ void call_header(struct call *c, const char *name, const char *value);
  * reads too slowly. */
 void call_add_job(struct call *c, struct eng_job *job);
 void call_cancel_jobs(struct call *c);
+void call_set_model(struct call *c, const struct store_name *name); /* for log and metrics */
 bool call_is_gone(struct call *c);
 int status_of(const struct err *e);
 
@@ -234,6 +265,9 @@ struct route {
     bool head;
     bool on_loop; /* needs no disk: handled at once */
 };
+/* From a request line as it came; NULL: no such route. */
+const struct route *route_find(struct text method, struct text path);
+const struct shape *shape_of_path(struct text path);
 size_t route_max_body(const struct http_server *s, struct text method, struct text path);
 int on_request(h2o_handler_t *self, h2o_req_t *req);
 /* Percent-decoded path without the query, in `out`; -1 when it does not fit or holds a NUL. */
@@ -278,6 +312,8 @@ void on_ps(struct call *c);
 void on_version(struct call *c);
 void on_root(struct call *c);
 void on_health(struct call *c);
+void on_ready(struct call *c);
+void on_metrics(struct call *c);
 void on_blob_head(struct call *c);
 void on_blob_post(struct call *c);
 void on_tokenize(struct call *c);

@@ -25,6 +25,7 @@ struct store_model *model_find(struct call *c, const char *text, bool as_sent)
             call_fail(c, &e);
         return NULL;
     }
+    call_set_model(c, &name);
     const char *remote = json_string_value(json_object_get(m->config, "remote_host"));
     if (remote && remote[0] && c->route->handle != on_delete) {
         call_fail_status(c, 403, "ollama cloud is disabled: remote model is unavailable");

@@ -1,7 +1,8 @@
 /* http/routes.c - the table of routes, and the way of a request to its handler.
  *
  * h2o matches prefixes of normalised paths (traps.md, 84), so it gets one handler on "/" and the
- * exact match is made here. Order as spec/api.md 1.6: CORS, Host, route. */
+ * exact match is made here. Order as spec/api.md 1.6: CORS, Host, then the key
+ * (29.4), route. */
 #include "http/inside.h"
 
 #include <stdio.h>
@@ -24,6 +25,8 @@ static const struct route routes[] = {
     {"POST", "/api/tokenize", on_tokenize, 16 * MIB, false, false},
     {"POST", "/api/detokenize", on_detokenize, 16 * MIB, false, false},
     {"GET", "/health", on_health, MIB, true, true},
+    {"GET", "/ready", on_ready, MIB, true, true},
+    {"GET", "/metrics", on_metrics, MIB, true, false},
     {"GET", "/api/status", on_cloud_status, MIB, false, true},
     {"POST", "/api/me", on_me, MIB, false, true},
     {"POST", "/api/signout", on_signout, MIB, false, true},
@@ -178,15 +181,26 @@ static size_t limit_of(const struct http_server *s, const struct route *r)
     return r && r->max_body ? r->max_body : s->cfg.max_body_bytes;
 }
 
-size_t route_max_body(const struct http_server *s, struct text method, struct text path)
+const struct route *route_find(struct text method, struct text path)
 {
     char m[16], p[1024];
     const char *tail;
     if (method.n >= sizeof m || path_decode(path.p, path.n, p, sizeof p) != 0)
-        return s->cfg.max_body_bytes;
+        return NULL;
     memcpy(m, method.p, method.n);
     m[method.n] = 0;
-    return limit_of(s, find_route(m, p, &tail));
+    return find_route(m, p, &tail);
+}
+
+const struct shape *shape_of_path(struct text path)
+{
+    char p[1024];
+    return path_decode(path.p, path.n, p, sizeof p) == 0 ? shape_of(p) : &shape_ollama;
+}
+
+size_t route_max_body(const struct http_server *s, struct text method, struct text path)
+{
+    return limit_of(s, route_find(method, path));
 }
 
 static void start_handler(struct call *c, h2o_req_t *req)
@@ -195,7 +209,8 @@ static void start_handler(struct call *c, h2o_req_t *req)
         call_fail_status(c, 413, "request body too large");
         return;
     }
-    if (atomic_load(&c->srv->stopping) && c->route->handle != on_health) {
+    if (atomic_load(&c->srv->stopping) && c->route->handle != on_health &&
+        c->route->handle != on_ready && c->route->handle != on_metrics) {
         call_fail_status(c, 503, "the server is stopping");
         return;
     }
@@ -244,6 +259,27 @@ static void refuse(struct call *c, int status, const char *text)
         call_fail_status(c, status, "%s", text);
 }
 
+/* 0: the key that was presented may do this, or nobody asks for one. */
+static int check_key(struct call *c, const h2o_req_t *req)
+{
+    const struct http_server *s = c->srv;
+    const unsigned need = c->route ? key_needed(c->route->method, c->route->path) : KEY_READ;
+    if (!s->keys || !need)
+        return 0;
+    const struct presented p = {header(req, "authorization"), header(req, "x-api-key"),
+                                header(req, "api-key")};
+    c->key = key_ring_find(s->keys, &p);
+    if (!c->key) {
+        call_fail_status(c, 401, "unauthorized");
+        return -1;
+    }
+    if (c->route && !(c->key->scopes & need)) {
+        call_fail_status(c, 403, "this key does not have the scope \"%s\"", key_scope_name(need));
+        return -1;
+    }
+    return 0;
+}
+
 int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
     struct http_server *s = H2O_STRUCT_FROM_MEMBER(struct http_server, ctx, req->conn->ctx);
@@ -267,6 +303,7 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
         path[0] = 0;
     c->route = find_route(method, path, &tail);
     c->shape = shape_of(path);
+    journal_id(s->journal, header(req, "x-request-id"), c->id);
     snprintf(c->who, sizeof c->who, "%s %s", method, c->route ? c->route->path : "(no route)");
     if (access == ACCESS_CORS || access == ACCESS_PREFLIGHT)
         cors_headers(req, access, any, origin);
@@ -274,6 +311,8 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
         call_answer(c, 403, NULL, "", 0);
     } else if (access == ACCESS_PREFLIGHT || access == ACCESS_EMPTY_204) {
         call_answer(c, 204, NULL, "", 0);
+    } else if (check_key(c, req) != 0) {
+        ; /* 401 or 403 */
     } else if (c->route) {
         c->tail = strdup(tail);
         if (c->tail)

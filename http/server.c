@@ -81,7 +81,7 @@ static int bind_to(struct http_server *s, struct err *e)
     s->access = access_rules_new(s->cfg.origins, is_loopback);
     if (!s->access)
         return err_set(e, ERR_MEMORY, "out of memory");
-    if (!is_loopback)
+    if (!is_loopback && !s->keys)
         log_line(LOG_WARN, "listening on %s without keys: everybody who reaches it may use it",
                  s->address);
     return 0;
@@ -116,6 +116,12 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
     if (!s->cfg.n_workers)
         s->cfg.n_workers = 8;
     atomic_init(&s->stopping, false);
+    s->begun_real_ns = time_real_ns();
+    s->journal = journal_new(e);
+    if (!s->journal || key_ring_new(cfg->api_key, cfg->keys_file, &s->keys, e) != 0)
+        goto fail;
+    if (s->keys)
+        log_line(LOG_INFO, "%zu keys: requests need one", key_ring_count(s->keys));
     if (bind_to(s, e) != 0)
         goto fail;
     sigemptyset(&stop);
@@ -302,6 +308,10 @@ void http_free(struct http_server *s)
         h2o_evloop_destroy(s->loop);
     }
     access_rules_free(s->access);
+    if (!s->conns) {
+        key_ring_free(s->keys);
+        journal_free(s->journal);
+    }
     if (!s->conns)
         free(s);
 }

@@ -18,6 +18,7 @@ enum {
     MAX_HEAD = 16 * KIB,
     READ_ONCE = 256 * KIB,
     FULL = 512 * KIB,         /* a buffer goes to the worker */
+    SMALL_BODY = 64 * KIB,
     KEEP_DROPPING = MIB,      /* a body that is not wanted is read so far for keep-alive */
     LINGER_BYTES = 256 * MIB, /* ... or after the answer, before the connection is cut */
 };
@@ -45,7 +46,11 @@ struct upload {
     bool is_chunked, keep_alive, expects, complete, is_dropping, is_answered, read_stopped;
     uint64_t left, n_body, n_linger;
     struct chunked chunks;
-    char cors[512];
+    char cors[512], id[REQUEST_ID], peer[48];
+    const char *route; /* for log and metrics, static */
+    const struct api_key *key;
+    const struct shape *shape; /* of its errors */
+    char who[56];              /* for the log */
     int status;
     int64_t begun_ns;
     struct err bad; /* the body's coding is broken */
@@ -54,6 +59,20 @@ struct upload {
 static void on_body(h2o_socket_t *sock, const char *err);
 static void pump(struct upload *u);
 
+static void remember(const struct upload *u)
+{
+    const int64_t ns = time_mono_ns() - u->begun_ns;
+    journal_count(u->srv->journal, u->route, u->status, "", ns);
+    const struct log_field f[] = {{"id", u->id, 0},
+                                  {"peer", u->peer, 0},
+                                  {"request", u->who, 0},
+                                  {"status", NULL, u->status},
+                                  {"body_bytes", NULL, (double)u->n_body},
+                                  {"ms", NULL, (double)(ns / 1000) / 1e3},
+                                  {"key", u->key ? u->key->name : NULL, 0}};
+    log_event(LOG_INFO, "request", f, sizeof f / sizeof *f - !u->key);
+}
+
 static void upload_free(struct upload *u)
 {
     store_upload_abort(u->file);
@@ -61,8 +80,7 @@ static void upload_free(struct upload *u)
     buf_free(&u->filling);
     buf_free(&u->reply);
     u->srv->n_calls--;
-    log_line(LOG_INFO, "upload %d %llu bytes in %.3f ms", u->status, (unsigned long long)u->n_body,
-             (double)(time_mono_ns() - u->begun_ns) / 1e6);
+    remember(u);
     free(u);
 }
 
@@ -134,6 +152,7 @@ static void answer(struct upload *u, int status, const char *error)
     } reasons[] = {{200, "OK"},
                    {201, "Created"},
                    {400, "Bad Request"},
+                   {401, "Unauthorized"},
                    {403, "Forbidden"},
                    {413, "Request Entity Too Large"},
                    {500, "Internal Server Error"},
@@ -144,10 +163,10 @@ static void answer(struct upload *u, int status, const char *error)
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].status == status)
             reason = reasons[i].reason;
+    static const struct call nobody = {0}; /* shapes ask for the route alone */
     if (error) {
-        buf_puts(&body, "{\"error\":");
-        print_json_string(&body, error, strlen(error));
-        buf_puts(&body, "}");
+        u->shape->error(&nobody, &body, status, ERR_NONE, error);
+        buf_puts(&body, u->shape->end);
     }
     char date[64] = "";
     const time_t now = time(NULL);
@@ -158,9 +177,10 @@ static void answer(struct upload *u, int status, const char *error)
     u->is_answered = true;
     buf_printf(&u->reply,
                "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: chaski/" CHASKI_VERSION
-               "\r\nConnection: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
-               status, reason, date, u->keep_alive ? "keep-alive" : "close", body.n,
-               error ? "Content-Type: " : "", error ? type_json : "", error ? "\r\n" : "");
+               "\r\nConnection: %s\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n%s%s%s%s\r\n",
+               status, reason, date, u->keep_alive ? "keep-alive" : "close", body.n, u->id,
+               status == 401 ? "WWW-Authenticate: Bearer\r\n" : "",
+               error ? "Content-Type: " : "", error ? u->shape->type : "", error ? "\r\n" : "");
     if (u->cors[0]) { /* before the empty line */
         u->reply.n -= u->reply.n >= 2 ? 2 : 0;
         buf_puts(&u->reply, u->cors);
@@ -402,7 +422,8 @@ static void on_body(h2o_socket_t *sock, const char *err)
 
 /* ---- the head ------------------------------------------------------------------------------ */
 
-static struct upload *upload_new(struct conn *c)
+/* h is NULL when there is no head that could be read. */
+static struct upload *upload_new(struct conn *c, const struct head *h, const char *route)
 {
     struct upload *u = calloc(1, sizeof *u);
     if (!u)
@@ -412,6 +433,12 @@ static struct upload *upload_new(struct conn *c)
     u->work.run = run_step;
     u->work.done.on_loop = on_step_done;
     u->begun_ns = time_mono_ns();
+    u->route = route;
+    u->shape = h ? shape_of_path(h->path) : &shape_ollama;
+    snprintf(u->who, sizeof u->who, "%.*s %s", h ? (int)(h->method.n < 15 ? h->method.n : 15) : 1,
+             h ? h->method.p : "-", route[0] ? route : "(no route)");
+    memcpy(u->peer, c->peer_text, sizeof u->peer);
+    journal_id(c->srv->journal, h ? h->request_id : (struct text){NULL, 0}, u->id);
     c->upload = u;
     c->srv->n_calls++;
     h2o_socket_read_stop(c->sock);
@@ -429,14 +456,30 @@ static void put_cors(struct upload *u, struct text origin, bool any)
                  (int)origin.n, origin.p);
 }
 
+/* The key of a request whose body nobody has read yet: 0, or the status that refuses it. */
+static int refused_by_key(const struct conn *c, const struct head *h, const struct route *r,
+                          const struct api_key **key)
+{
+    const unsigned need = r ? key_needed(r->method, r->path) : KEY_READ;
+    if (!c->srv->keys || !need)
+        return 0;
+    *key = key_ring_find(c->srv->keys,
+                         &(struct presented){h->authorization, h->x_api_key, h->api_key});
+    if (!*key)
+        return 401;
+    return r && !((*key)->scopes & need) ? 403 : 0;
+}
+
 /* The head is whole: check it, start. 1 in every case: the request is ours. */
 static int begin(struct conn *c, const struct head *h, size_t n_head)
 {
-    struct upload *u = upload_new(c);
+    const struct route *route = route_find(h->method, h->path);
+    struct upload *u = upload_new(c, h, "/api/blobs/");
     char path[256];
     bool any = false;
     if (!u)
         return 0; /* h2o may try */
+    const int refused = refused_by_key(c, h, route, &u->key);
     u->keep_alive = h->keep_alive;
     u->is_chunked = h->is_chunked;
     u->has_length = h->has_length;
@@ -455,6 +498,10 @@ static int begin(struct conn *c, const struct head *h, size_t n_head)
     if (access == ACCESS_DENIED) {
         u->keep_alive = false;
         answer(u, 403, NULL);
+    } else if (refused) {
+        u->keep_alive = false;
+        answer(u, refused,
+               refused == 401 ? "unauthorized" : "this key does not have the scope \"manage\"");
     } else if (u->err.code != ERR_NONE) {
         answer_err(u);
     } else if (atomic_load(&c->srv->stopping)) {
@@ -466,24 +513,39 @@ static int begin(struct conn *c, const struct head *h, size_t n_head)
     return 1;
 }
 
-/* h2o would say it in plain text; clients want JSON. Chunked bodies are measured when they are in.
- */
-static int refuse_large(struct conn *c, const char *p, size_t n)
+/* What is to be refused is refused before its body comes: h2o would keep all of it first, and say
+ * 413 in plain text. Chunked bodies are measured when they are in. */
+static int refuse_early(struct conn *c, const char *p, size_t n)
 {
     struct head h;
     bool any;
+    const struct api_key *key = NULL;
     const int used = head_parse(p, n, &h);
-    if (used <= 0 || !h.has_length || h.length <= route_max_body(c->srv, h.method, h.path) ||
-        access_check(c->srv->access, h.method, h.origin, h.host, &any) == ACCESS_DENIED)
+    if (used <= 0 || (!h.has_length && !h.is_chunked))
         return 0;
-    struct upload *u = upload_new(c);
+    const enum access access = access_check(c->srv->access, h.method, h.origin, h.host, &any);
+    if (access != ACCESS_OK && access != ACCESS_CORS)
+        return 0;
+    const struct route *route = route_find(h.method, h.path);
+    int status = 0;
+    if (h.is_chunked || h.length > SMALL_BODY) /* small ones keep the connection: h2o's way */
+        status = refused_by_key(c, &h, route, &key);
+    if (!status && h.has_length && h.length > route_max_body(c->srv, h.method, h.path))
+        status = 413;
+    if (!status)
+        return 0;
+    struct upload *u = upload_new(c, &h, route ? route->path : "");
     if (!u)
         return 0;
+    u->key = key;
     u->keep_alive = false;
-    if (h.origin.n)
+    if (access == ACCESS_CORS)
         put_cors(u, h.origin, any);
     h2o_buffer_consume(&c->sock->input, (size_t)used);
-    answer(u, 413, "request body too large");
+    answer(u, status,
+           status == 413   ? "request body too large"
+           : status == 401 ? "unauthorized"
+                           : "this key does not have the scope that this needs");
     return 1;
 }
 
@@ -492,7 +554,7 @@ int upload_sniff(struct conn *c)
     const char *p = c->sock->input->bytes;
     const size_t n = c->sock->input->size, n_prefix = sizeof prefix - 1;
     if (memcmp(p, prefix, n < n_prefix ? n : n_prefix) != 0)
-        return refuse_large(c, p, n);
+        return refuse_early(c, p, n);
     if (n < n_prefix)
         return -1;
     struct head h;
@@ -501,7 +563,7 @@ int upload_sniff(struct conn *c)
         return -1;
     if (used > 0)
         return begin(c, &h, (size_t)used);
-    struct upload *u = upload_new(c);
+    struct upload *u = upload_new(c, NULL, "/api/blobs/");
     if (!u)
         return 0;
     h2o_buffer_consume(&c->sock->input, n);

@@ -240,6 +240,14 @@ static struct curl_slist *headers(const char *type)
     char line[64];
     snprintf(line, sizeof line, "Content-Type: %s", type);
     struct curl_slist *h = curl_slist_append(NULL, line);
+    const char *key = getenv("CHASKI_API_KEY");
+    if (!key || !*key)
+        key = getenv("OLLAMA_API_KEY");
+    if (h && key && *key) {
+        char bearer[600];
+        snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", key);
+        h = curl_slist_append(h, bearer);
+    }
     return h ? curl_slist_append(h, "Expect:") : NULL;
 }
 

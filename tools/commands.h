@@ -10,6 +10,7 @@ int cmd_cp(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_dequant(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_key(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 int cmd_ps(int argc, char **argv);

@@ -27,6 +27,7 @@ static const struct entry commands[] = {
     {"ps", NULL, cmd_ps, "List running models"},
     {"cp", NULL, cmd_cp, "Copy a model"},
     {"rm", NULL, cmd_rm, "Remove a model"},
+    {"key", NULL, cmd_key, "Make an API key and its line for the server's file"},
     {"inspect", NULL, cmd_inspect, "Show what stands in a GGUF file"},
     {"tokenize", NULL, cmd_tokenize, "Show the token ids of a text"},
     {"logits", NULL, cmd_logits, "Compute the logits of a list of token ids"},

@@ -28,6 +28,7 @@ struct settings {
     char models[4096];
     char pack_cache[4096];
     bool no_prune, debug;
+    char api_key[512], keys_file[4096];
     struct eng_config eng;
     int max_connections;
 };
@@ -53,6 +54,30 @@ static bool is_true(const char *v)
         if (strcmp(v, no[i]) == 0)
             return false;
     return true;
+}
+
+/* "debug", "info,json": a level and a form, in any order. */
+static int log_words(const char *v, enum log_level *level, bool *json)
+{
+    static const char *const words[] = {"debug", "info", "warn", "error", "json", "text"};
+    enum log_level l = *level;
+    bool j = *json;
+    while (*v) {
+        const size_t n = strcspn(v, ",");
+        size_t i = 0;
+        while (i < 6 && !(strlen(words[i]) == n && strncasecmp(words[i], v, n) == 0))
+            i++;
+        if (i == 6)
+            return -1;
+        if (i < 4)
+            l = (enum log_level)i;
+        else
+            j = i == 4;
+        v += v[n] ? n + 1 : n;
+    }
+    *level = l;
+    *json = j;
+    return 0;
 }
 
 static int set_host(struct settings *s, const char *value)
@@ -193,6 +218,35 @@ static int set_connections(struct settings *s, const char *v)
     return 0;
 }
 
+static int set_api_key(struct settings *s, const char *v)
+{
+    if (strlen(v) >= sizeof s->api_key)
+        return -1;
+    snprintf(s->api_key, sizeof s->api_key, "%s", v);
+    return 0;
+}
+
+static int set_keys(struct settings *s, const char *v)
+{
+    if (strlen(v) >= sizeof s->keys_file)
+        return -1;
+    snprintf(s->keys_file, sizeof s->keys_file, "%s", v);
+    return 0;
+}
+
+/* Applied before anything is logged (read_log_settings). */
+static int set_log(struct settings *s, const char *v)
+{
+    bool json = false;
+    enum log_level level = LOG_INFO;
+    return log_words(v, &level, &json);
+}
+
+static int set_log_format(struct settings *s, const char *v)
+{
+    return strcmp(v, "json") != 0 && strcmp(v, "text") != 0 ? -1 : 0;
+}
+
 static int set_speculate(struct settings *s, const char *v)
 {
     static const char *const words[] = {
@@ -254,6 +308,10 @@ static const struct {
      "exact (default), or fast: prompts in bf16, outside the contract of bits"},
     {"CHASKI_MEMORY", set_memory, "memory budget"},
     {"CHASKI_PACK_CACHE", set_pack_cache, "folder that keeps packed weights"},
+    {"CHASKI_API_KEY", set_api_key, "a key that requests need"},
+    {"CHASKI_KEYS", set_keys, "file of hashed keys (see: chaski key)"},
+    {"CHASKI_LOG", set_log, "debug, info, warn or error"},
+    {"CHASKI_LOG_FORMAT", set_log_format, "text or json"},
     {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
 };
 
@@ -272,20 +330,38 @@ static const char *trimmed(const char *v, char *out, size_t cap)
     return out;
 }
 
+/* CHASKI_LOG wins over OLLAMA_DEBUG; they are read first, since the rest is logged. */
+static void read_log_settings(void)
+{
+    char value[256];
+    enum log_level level = LOG_INFO;
+    bool json = false;
+    const char *v = trimmed(getenv("OLLAMA_DEBUG"), value, sizeof value);
+    if (v && is_true(v))
+        level = LOG_DEBUG;
+    if ((v = trimmed(getenv("CHASKI_LOG"), value, sizeof value)))
+        (void)log_words(v, &level, &json);
+    if ((v = trimmed(getenv("CHASKI_LOG_FORMAT"), value, sizeof value)))
+        json = strcmp(v, "json") == 0;
+    log_set_level(level);
+    log_set_json(json);
+}
+
 static void read_environment(struct settings *s)
 {
     char value[8192];
-    const char *debug = trimmed(getenv("OLLAMA_DEBUG"), value, sizeof value);
-    log_set_level(debug && is_true(debug) ? LOG_DEBUG : LOG_INFO);
+    read_log_settings();
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
         const char *v = trimmed(getenv(variables[i].name), value, sizeof value);
         if (!v)
             continue;
+        const char *shown = variables[i].set == set_api_key ? "***" : v;
         if (variables[i].set && variables[i].set(s, v) != 0)
             log_line(LOG_WARN, "%s=%s is not understood, the default is used", variables[i].name,
-                     v);
+                     shown);
         else
-            log_line(LOG_INFO, "%s=%s: %s", variables[i].name, v, variables[i].effect);
+            log_line(LOG_INFO, "%s=%s: %s", variables[i].name, shown,
+                     variables[i].effect);
     }
 }
 
@@ -331,6 +407,8 @@ static int run(struct settings *s, struct err *e)
         .store = store,
         .eng = eng,
         .origins = s->origins[0] ? s->origins : NULL,
+        .api_key = s->api_key[0] ? s->api_key : NULL,
+        .keys_file = s->keys_file[0] ? s->keys_file : NULL,
         .max_connections = s->max_connections,
     };
     server = http_listen(&cfg, e);
