@@ -4,7 +4,7 @@
  * takes places in the engine's queue before the status is decided (traps.md, 122). From then on
  * the engine's thread calls the sink below, which has the style print each event and hands the
  * bytes to the loop. */
-#include "http/style.h"
+#include "http/openai.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +23,7 @@ static void answer_free(void *state)
         for (size_t k = 0; k < sizeof ch->logprobs / sizeof *ch->logprobs; k++)
             buf_free(&ch->logprobs[k]);
     }
+    buf_free(&w->rendered);
     ask_free(&w->ask);
     pthread_mutex_destroy(&w->lock);
     free(w->choices);
@@ -128,6 +129,7 @@ static void on_piece(void *arg, const struct eng_piece *from)
     pthread_mutex_lock(&w->lock);
     if (!w->is_over) {
         struct buf b = {0};
+        ch->n_calls += json_array_size(p.calls);
         if (!w->ask.stream || w->style->keeps)
             keep(w, ch, &p);
         if (w->ask.stream) {
@@ -338,8 +340,9 @@ static int64_t draw_seed(void)
     return (int64_t)(v >> 1);
 }
 
-/* Several choices with one seed would be one text: each has its own, counted from the given or
- * drawn one, so that the answer can be had again. */
+/* Several choices of a prompt with one seed would be one text: each has its own, counted from the
+ * given or drawn one, so that the answer can be had again. Prompts beside each other share it: each
+ * is answered as if it had come alone. */
 static void spread_seed(struct answer *w, struct eng_options *o, int i)
 {
     if (w->n_choices < 2)
@@ -348,7 +351,8 @@ static void spread_seed(struct answer *w, struct eng_options *o, int i)
         w->base_seed = draw_seed();
         w->has_base_seed = true;
     }
-    o->seed = (w->has_base_seed ? w->base_seed : o->seed) + i;
+    const int n = w->ask.n > 1 ? w->ask.n : 1;
+    o->seed = (w->has_base_seed ? w->base_seed : o->seed) + i % n;
 }
 
 static int submit_choice(struct answer *w, int i, const struct store_model *m,
@@ -388,6 +392,41 @@ done:
     return rc;
 }
 
+/* Unload, and a prompt that was only asked for: without the engine's word. */
+static void answer_short(struct answer *w, const char *reason)
+{
+    pthread_mutex_lock(&w->lock);
+    w->choices[0].reason = reason;
+    answer_whole(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* The prompt of the first choice as text, nothing cut. */
+static int render(struct answer *w, const struct store_model *m, const struct eng_info *info,
+                  struct err *e)
+{
+    struct eng_request r = {0};
+    json_t *chat = NULL;
+    tok_id *context = NULL;
+    struct eng_text *text = NULL;
+    int rc = lay_prompt(&r, &w->ask, 0, m, info, &chat, &context, e);
+    if (rc == 0 && r.raw)
+        buf_add(&w->rendered, r.raw, r.n_raw);
+    if (rc == 0 && r.chat) {
+        rc = eng_text_open(w->call->srv->cfg.eng, m, &text, e);
+        if (rc == 0)
+            rc = eng_text_prompt(text, r.chat, r.template_text, r.continue_last, &w->rendered, NULL,
+                                 e);
+    }
+    eng_text_close(text);
+    json_decref(chat);
+    free(context);
+    if (rc == 0 && w->rendered.failed)
+        rc = err_set(e, ERR_MEMORY, "out of memory");
+    w->is_rendered = rc == 0;
+    return rc;
+}
+
 static void submit(struct answer *w, const struct store_model *m)
 {
     struct call *c = w->call;
@@ -403,9 +442,10 @@ static void submit(struct answer *w, const struct store_model *m)
     if (lay_options(&options, a, m, &e) != 0)
         goto fail;
     if (a->render_only && !w->is_load) {
-        err_set(&e, ERR_UNSUPPORTED,
-                "_debug_render_only is not supported by this version of chaski yet");
-        goto fail;
+        if (render(w, m, info, &e) != 0)
+            goto fail;
+        answer_short(w, "stop");
+        goto done;
     }
     if (w->style->prepare && w->style->prepare(w, &e) != 0)
         goto fail;
@@ -428,15 +468,6 @@ fail:
         call_cancel_jobs(c);
 done:
     eng_options_free(&options);
-}
-
-/* load and unload without the engine's word. */
-static void answer_short(struct answer *w, const char *reason)
-{
-    pthread_mutex_lock(&w->lock);
-    w->choices[0].reason = reason;
-    answer_whole(w);
-    pthread_mutex_unlock(&w->lock);
 }
 
 static struct answer *answer_new(struct call *c, const struct style *style)
@@ -513,4 +544,14 @@ void on_generate(struct call *c)
 void on_chat(struct call *c)
 {
     answer_run(c, &style_chat);
+}
+
+void on_openai_chat(struct call *c)
+{
+    answer_run(c, &style_openai_chat);
+}
+
+void on_openai_text(struct call *c)
+{
+    answer_run(c, &style_openai_text);
 }

@@ -12,13 +12,15 @@ struct ask {      /* text and JSON are borrowed from `body` and `kept`, which it
     bool is_chat; /* `messages` count, else `prompt` and what belongs to it */
     const char *model;
     const char *prompt, *suffix, *system, *template_text; /* NULL where not given or empty */
-    const json_t *prompts;  /* several strings instead of `prompt`: a choice each; or NULL */
-    const json_t *messages; /* chat: an array in the form of spec/api.md 6.1, or NULL */
-    const json_t *tools;    /* a non-empty array in the form of 12.1, or NULL */
-    const json_t *format;   /* the string "json" or a schema object, or NULL */
-    const json_t *options;  /* object or NULL */
-    const json_t *defaults; /* options that lie under the model's own PARAMETERs, or NULL */
-    const json_t *context;  /* non-empty array of integers, or NULL */
+    const json_t *prompts;     /* several strings instead of `prompt`: a choice each; or NULL */
+    const json_t *messages;    /* chat: an array in the form of spec/api.md 6.1, or NULL */
+    const json_t *tools;       /* a non-empty array in the form of 12.1, or NULL */
+    const json_t *tool_choice; /* as sent, or NULL (12.6) */
+    bool one_call;             /* parallel_tool_calls: false */
+    const json_t *format;      /* the string "json" or a schema object, or NULL */
+    const json_t *options;     /* object or NULL */
+    const json_t *defaults;    /* options that lie under the model's own PARAMETERs, or NULL */
+    const json_t *context;     /* non-empty array of integers, or NULL */
     bool stream, raw, no_truncate, no_shift, wants_images, render_only;
     bool logprobs;
     int top_logprobs; /* 0..20 */

@@ -259,7 +259,8 @@ int status_of(const struct err *e);
 
 struct route {
     const char *method;             /* "GET" serves HEAD too where `head` */
-    const char *path;               /* ends in '/' when it is a prefix with one more part */
+    const char *path;               /* ends in '/' when it is a prefix with one more part,
+                                     * in a star when with anything more */
     void (*handle)(struct call *c); /* NULL: answers 501 */
     size_t max_body;                /* 0 = the server's for chat and generate */
     bool head;
@@ -303,6 +304,10 @@ void print_real(struct buf *out, double v);
 
 void on_generate(struct call *c);
 void on_chat(struct call *c);
+void on_openai_chat(struct call *c);
+void on_openai_text(struct call *c);
+void on_openai_models(struct call *c);
+void on_openai_model(struct call *c);
 void on_create(struct call *c);
 void on_copy(struct call *c);
 void on_delete(struct call *c);

@@ -7,7 +7,7 @@
 #include <sys/random.h>
 
 /* -Infinity has no place in JSON and null breaks clients: the smallest that a float can say. */
-static void put_logprob(struct buf *b, double v)
+void print_logprob(struct buf *b, double v)
 {
     print_real(b, isfinite(v) ? v : -3.4028235e38);
 }
@@ -33,7 +33,7 @@ static void put_entry(struct buf *b, const struct eng_logprob *p)
     buf_puts(b, "{\"token\":");
     print_token(b, p);
     buf_puts(b, ",\"logprob\":");
-    put_logprob(b, p->logprob);
+    print_logprob(b, p->logprob);
     for (size_t i = 0; i < p->n; i++)
         buf_printf(b, i ? ",%u" : ",\"bytes\":[%u", (unsigned)(unsigned char)p->bytes[i]);
     if (p->n)
@@ -91,4 +91,11 @@ void print_remarks(struct buf *b, const struct answer *w)
         buf_puts(b, ",\"warnings\":");
         http_print_json(b, s->warnings);
     }
+}
+
+void print_debug_info(struct buf *b, const struct answer *w)
+{
+    buf_puts(b, "\"_debug_info\":{\"rendered_template\":");
+    print_json_string(b, w->rendered.p ? w->rendered.p : "", w->rendered.n);
+    buf_puts(b, "}");
 }

@@ -193,6 +193,19 @@ static void print_piece(struct answer *w, struct choice *ch, const struct piece 
     buf_puts(b, "}\n");
 }
 
+/* The prompt was asked for, not an answer (5.5, 6.6). */
+static void put_rendered(struct answer *w, struct buf *b)
+{
+    char now[TIME_TEXT];
+    print_time(time_real_ns(), now);
+    buf_printf(b, "{\"model\":%s,\"created_at\":\"%s\",", w->model, now);
+    buf_puts(b,
+             w->ask.is_chat ? "\"message\":{\"role\":\"\",\"content\":\"\"}" : "\"response\":\"\"");
+    buf_puts(b, ",\"done\":false,");
+    print_debug_info(b, w);
+    buf_puts(b, "}");
+}
+
 static void put_stats(struct buf *b, const struct answer *w, const struct eng_stats *s)
 {
     const int64_t begun = w->call->begun_ns;
@@ -252,6 +265,10 @@ static void print_end(struct answer *w, struct choice *ch, struct buf *b)
 static void print_whole(struct answer *w, struct buf *b)
 {
     const struct choice *ch = &w->choices[0];
+    if (w->is_rendered) {
+        put_rendered(w, b);
+        return;
+    }
     const struct piece all = {
         .text = ch->text.p,
         .n = ch->text.n,

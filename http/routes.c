@@ -38,11 +38,11 @@ static const struct route routes[] = {
     {"POST", "/api/embeddings", NULL, 16 * MIB, false, true},
     {"POST", "/api/pull", NULL, MIB, false, true},
     {"POST", "/api/push", NULL, MIB, false, true},
-    {"POST", "/v1/chat/completions", NULL, 0, false, true},
-    {"POST", "/v1/completions", NULL, 0, false, true},
+    {"POST", "/v1/chat/completions", on_openai_chat, 0, false, false},
+    {"POST", "/v1/completions", on_openai_text, 0, false, false},
     {"POST", "/v1/embeddings", NULL, 16 * MIB, false, true},
-    {"GET", "/v1/models", NULL, MIB, false, true},
-    {"GET", "/v1/models/", NULL, MIB, false, true},
+    {"GET", "/v1/models", on_openai_models, MIB, false, false},
+    {"GET", "/v1/models/*", on_openai_model, MIB, false, false},
     {"POST", "/v1/responses", NULL, 0, false, true},
     {"POST", "/v1/messages", NULL, 0, false, true},
     {"POST", "/v1/messages/count_tokens", NULL, 0, false, true},
@@ -74,6 +74,10 @@ int path_decode(const char *p, size_t n, char *out, size_t cap)
 static bool path_matches(const struct route *r, const char *path, const char **tail)
 {
     const size_t n = strlen(r->path), k = strlen(path);
+    if (r->path[n - 1] == '*') { /* names with slashes, too */
+        *tail = path + n - 1;
+        return k >= n && memcmp(r->path, path, n - 1) == 0;
+    }
     if (n > 1 && r->path[n - 1] == '/') {
         *tail = path + n;
         return k > n && memcmp(r->path, path, n) == 0 && !strchr(path + n, '/');

@@ -31,7 +31,9 @@ struct choice { /* one of the texts that the request asks for; nearly always the
     size_t n_pieces; /* seen so far */
     /* What came so far, joined; kept when not streamed, or when the style says `keeps`. */
     struct buf text, thinking;
-    json_t *calls; /* array, or NULL */
+    json_t *calls;  /* array, or NULL */
+    size_t n_calls; /* seen so far, kept or not */
+    size_t mark;    /* the style's own */
     /* logprobs[0]: printed entries with commas between, unless the style prints them itself. */
     struct buf logprobs[4];
     size_t n_logprobs;
@@ -50,10 +52,11 @@ struct answer { /* the state of a call that generates */
     int64_t begun_s; /* Unix time */
     int64_t submitted_ns;
     bool is_load;
-    int64_t base_seed; /* of several choices where none was given: choice i has base_seed + i */
+    int64_t base_seed; /* of several choices where none was given */
     bool has_base_seed;
-    const char *rendered; /* _debug_render_only: the prompt; whole is called, no choice has text */
-    void *own;            /* the style's state; freed with free() */
+    struct buf rendered; /* _debug_render_only: the prompt; whole is called, no choice has text */
+    bool is_rendered;
+    void *own; /* the style's state; freed with free() */
 
     pthread_mutex_t lock; /* guards what follows, and the choices */
     bool is_over;
@@ -98,11 +101,14 @@ void answer_run(struct call *c, const struct style *style);
 void print_logprobs(struct buf *b, const struct eng_logprob *list, size_t n);
 /* The token's bytes as a JSON string, U+FFFD for what is not UTF-8. */
 void print_token(struct buf *b, const struct eng_logprob *p);
+void print_logprob(struct buf *b, double v);
 /* n random characters of a-zA-Z0-9 and a NUL. */
 void random_id(char *out, size_t n);
 /* ,"prompt_truncated":..,"context_shifts":..,"seed":..,"warnings":[..]: what there is to say
  * (spec/api.md 29.2), each behind a comma; nothing when there is nothing. */
 void print_remarks(struct buf *b, const struct answer *w);
+/* "_debug_info":{"rendered_template":..} */
+void print_debug_info(struct buf *b, const struct answer *w);
 
 extern const struct style style_generate, style_chat; /* ollama.c */
 #endif

@@ -1,5 +1,5 @@
 /* http/styles.c - the list of the styles, for who wants to try a body without a server. */
-#include "http/style.h"
+#include "http/openai.h"
 
 #include <string.h>
 
@@ -9,6 +9,8 @@ static const struct {
 } styles[] = {
     {"generate", &style_generate},
     {"chat", &style_chat},
+    {"openai_chat", &style_openai_chat},
+    {"openai_text", &style_openai_text},
 };
 enum { N_STYLES = sizeof styles / sizeof *styles };
 
