@@ -8,7 +8,8 @@
  *   truncated=N    tell of N dropped tokens              shifts=N    tell of N context shifts
  *   cached=N       tell of N tokens from the cache
  * A stop text is met where it is found inside a word.
- * Each job has a thread of its own; the sink is called on it. "fake:echo" answers the prompt. */
+ * Each job has a thread of its own; the sink is called on it. "fake:echo" answers the prompt,
+ * "fake:options" the options and switches that came with it as JSON. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ struct eng_job {
     struct eng_job *next; /* under the engine's lock */
     struct eng_sink sink;
     enum eng_kind kind;
-    char *prompt;
+    char *prompt, *told; /* told: the request, for fake:options */
     struct eng_options options;
     json_t *warnings;
     bool want_context, no_truncate, logprobs;
@@ -174,6 +175,7 @@ static void job_unref(struct eng_job *j)
     eng_options_free(&j->options);
     json_decref(j->warnings);
     free(j->prompt);
+    free(j->told);
     free(j->context);
     free(j);
 }
@@ -329,8 +331,9 @@ static void *run(void *arg)
         s.seed_drawn = j->options.seed < 0;
         s.seed = s.seed_drawn ? 4711 : j->options.seed;
         const int64_t evaluating = time_mono_ns();
-        if (good && strstr(j->prompt, "fake:echo")) {
-            say(j, j->prompt, strlen(j->prompt), 0);
+        if (good && (j->told || strstr(j->prompt, "fake:echo"))) {
+            const char *said = j->told ? j->told : j->prompt;
+            say(j, said, strlen(said), 0);
             s.eval_count = 1;
         } else if (good) {
             good = words(j, &s, &e) == 0;
@@ -383,6 +386,26 @@ static char *prompt_of(const struct eng_request *r)
     return json_dumps(r->chat, JSON_COMPACT);
 }
 
+static char *tell(const struct eng_request *r)
+{
+    const struct eng_options *o = r->options;
+    json_t *stops = json_array();
+    for (int i = 0; i < o->n_stops; i++)
+        json_array_append_new(stops, json_string(o->stops[i]));
+    json_t *v = json_pack(
+        "{s:i, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:i, s:o, s:b, s:b, s:b, s:i, s:I}", "num_predict",
+        (int)o->num_predict, "seed", (json_int_t)o->seed, "top_k", (int)o->top_k, "temperature",
+        (double)o->temperature, "top_p", (double)o->top_p, "min_p", (double)o->min_p,
+        "frequency_penalty", (double)o->frequency_penalty, "presence_penalty",
+        (double)o->presence_penalty, "num_ctx", (int)o->num_ctx, "stop", stops, "no_truncate",
+        (int)r->no_truncate, "no_shift", (int)r->no_shift, "logprobs", (int)r->logprobs,
+        "top_logprobs", (int)r->top_logprobs, "keep_alive_ns",
+        (json_int_t)(r->has_keep_alive ? r->keep_alive_ns : 0));
+    char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
+    json_decref(v);
+    return text;
+}
+
 static int copy_options(struct eng_options *to, const struct eng_options *from)
 {
     *to = *from;
@@ -412,6 +435,8 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     j->sink = *sink;
     j->kind = r->kind;
     j->prompt = prompt_of(r);
+    if (j->prompt && strstr(j->prompt, "fake:options"))
+        j->told = tell(r);
     copy_options(&j->options, r->options);
     j->want_context = r->want_context;
     j->logprobs = r->logprobs;

@@ -34,9 +34,6 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     (C, {"model": ":x"}, 400, "invalid model name"),
     (C, {"model": "x:1b:cloud:local"}, 400, "use either :local or :cloud, not both"),
     (G, {"model": "x:cloud"}, 403, "ollama cloud is disabled: remote model is unavailable"),
-    # Answering as if it had not been asked for would be silent.
-    (G, {"model": "m", "prompt": "x", "_debug_render_only": True}, 501, "_debug_render_only"),
-    (C, {"model": "m", "messages": MSG, "_debug_render_only": True}, 501, "_debug_render_only"),
     (G, {"model": 5}, 400, "json: cannot unmarshal number into field model of type string"),
     (G, {"model": "m", "prompt": ["x"]}, 400,
      "json: cannot unmarshal array into field prompt of type string"),
