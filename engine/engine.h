@@ -31,6 +31,8 @@ struct eng_options {
     int32_t repeat_last_n; /* default 64; 0 = off, -1 = num_ctx */
     float temperature, top_p, min_p, typical_p; /* 0.8, 0.9, 0, 1 */
     float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0 */
+    int32_t deadline_ms; /* ours: since the request came; then what is there is the answer, and before
+                          * the first token it is ERR_TIMEOUT. 0 = none */
     int32_t speculate;   /* ours: 1 = draft where it pays, 0 = never, -1 = as the server does */
     char *stops[OPT_MAX_STOPS]; /* owned */
     int n_stops;
@@ -141,7 +143,7 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
     int64_t keep_alive_ns;     /* negative = for ever, 0 = unload when idle */
 };
 
-enum eng_done { ENG_STOP, ENG_LENGTH, ENG_LOADED };
+enum eng_done { ENG_STOP, ENG_LENGTH, ENG_LOADED, ENG_DEADLINE };
 
 struct eng_stats { /* valid during sink.done (and sink.start) only */
     enum eng_done reason;

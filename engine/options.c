@@ -35,6 +35,7 @@ static const struct option_row rows[] = {
     {"presence_penalty", REAL, AT(presence_penalty), -100, 100},
     {"frequency_penalty", REAL, AT(frequency_penalty), -100, 100},
     {"stop", STOP, 0, 0, 0},
+    {"deadline_ms", INT, AT(deadline_ms), 0, big}, /* ours */
     {"speculate", BOOL, AT(speculate), 0, 0}, /* ours, not the reference's */
     /* Known, and without meaning on a CPU or for the result: accepted. */
     {"use_mmap", BOOL_IGNORED, 0, 0, 0},

@@ -22,6 +22,8 @@ enum err_code {
     ERR_MEMORY,    /* no memory                                 500 */
     ERR_IO,        /* the disk or the net                       500 */
     ERR_CANCELLED, /* the client went away                      nobody sees it */
+    ERR_CONTEXT,   /* the prompt is longer than the context     400 */
+    ERR_TIMEOUT,   /* the request's own deadline is over        504 */
     ERR_UNSUPPORTED, /* right, but not in this version          501 */
     ERR_BUG,       /* an own check failed                       500, logged */
 };

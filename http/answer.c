@@ -185,7 +185,10 @@ static void end_choice(struct answer *w, struct choice *ch, const struct eng_sta
     ch->stats.context = NULL;
     ch->stats.n_context = 0;
     ch->stats.warnings = NULL;
-    ch->reason = s->reason == ENG_LOADED ? "load" : s->reason == ENG_LENGTH ? "length" : "stop";
+    ch->reason = s->reason == ENG_LOADED     ? "load"
+                 : s->reason == ENG_LENGTH   ? "length"
+                 : s->reason == ENG_DEADLINE ? "deadline"
+                                             : "stop";
     ch->ended = true;
     w->n_ended++;
     w->last = s;

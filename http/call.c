@@ -279,11 +279,14 @@ int status_of(const struct err *e)
     switch (e->code) {
     case ERR_INPUT:
     case ERR_LIMIT:
+    case ERR_CONTEXT:
         return 400;
     case ERR_NOT_FOUND:
         return 404;
     case ERR_BUSY:
         return 503;
+    case ERR_TIMEOUT:
+        return 504;
     case ERR_UNSUPPORTED:
         return 501;
     case ERR_CANCELLED:

@@ -27,6 +27,8 @@ static void openai_error(const struct call *c, struct buf *b, int status, enum e
         }
     if ((status == 503 && code != ERR_BUSY) || (status == 404 && !c->route))
         word = NULL;
+    if (code == ERR_CONTEXT)
+        word = "context_length_exceeded";
     buf_puts(b, "{\"error\":{\"message\":");
     print_json_string(b, text, strlen(text));
     buf_printf(b, ",\"type\":\"%s\",\"param\":null,\"code\":", type);

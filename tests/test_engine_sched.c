@@ -244,7 +244,7 @@ static void dropped_messages_are_counted(void **state)
     answer_free(a);
     a = ask(g, 1, NULL, &o, (struct eng_request){.chat = chat, .no_truncate = true});
     assert_true(a->failed);
-    assert_int_equal(a->e.code, ERR_INPUT);
+    assert_int_equal(a->e.code, ERR_CONTEXT);
     answer_free(a);
     json_decref(chat);
     eng_free(g);

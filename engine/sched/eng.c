@@ -221,6 +221,8 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
             j->opt.n_stops++;
         }
     }
+    j->deadline =
+        j->opt.deadline_ms > 0 ? j->submitted + j->opt.deadline_ms * (int64_t)1000000 : INT64_MAX;
     return j;
 none:
     err_set(e, ERR_MEMORY, "no memory for a request");

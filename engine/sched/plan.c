@@ -21,11 +21,12 @@ struct plan {
     struct slot *slot;
 };
 
-static bool all_cancelled(void *arg)
+static bool all_over(void *arg)
 {
     const struct plan *p = arg;
+    const int64_t now = time_mono_ns();
     for (int i = 0; i < p->n_runs; i++)
-        if (!atomic_load(&p->slot->active[p->job[i]]->cancelled))
+        if (!job_is_over(p->slot->active[p->job[i]], now, NULL))
             return false;
     return true;
 }
@@ -383,14 +384,24 @@ static void learn(double *mean, double sample)
     *mean = *mean > 0 ? 0.8 * *mean + 0.2 * sample : sample;
 }
 
+/* Who left gets no more; whose time ran out gets what there is. */
+static void end_those_over(struct slot *s)
+{
+    const int64_t now = time_mono_ns();
+    for (int i = 0; i < MAX_PARALLEL; i++) {
+        struct err e = {0};
+        if (!s->active[i] || !job_is_over(s->active[i], now, &e))
+            continue;
+        if (e.code == ERR_TIMEOUT && s->active[i]->stats.eval_count)
+            finish(s, i, ENG_DEADLINE);
+        else
+            slot_job_end(s, i, &e);
+    }
+}
+
 bool slot_step(struct slot *s)
 {
-    for (int i = 0; i < MAX_PARALLEL; i++)
-        if (s->active[i] && atomic_load(&s->active[i]->cancelled)) {
-            struct err e = {0};
-            err_set(&e, ERR_CANCELLED, "request canceled");
-            slot_job_end(s, i, &e);
-        }
+    end_those_over(s);
     struct plan p = {.slot = s};
     make_plan(s, &p);
     if (!p.n_runs)
@@ -400,7 +411,7 @@ bool slot_step(struct slot *s)
                         .n_runs = p.n_runs,
                         .n_rows = p.n_rows,
                         .n_threads = p.n_threads,
-                        .stop = all_cancelled,
+                        .stop = all_over,
                         .stop_arg = &p};
     struct err e = {0};
     eng_lock_crew(s->g, true);
@@ -415,7 +426,7 @@ bool slot_step(struct slot *s)
     }
     meter_step(s->meter, p.n_rows);
     if (step.stopped)
-        return true; /* all of them are cancelled: the next call ends them */
+        return true; /* all of them are over: the next call ends them */
     if (!p.n_prompt_rows) {
         learn(&s->ns_decode, (double)(now - t0));
         worth_learn(&s->worth, p.n_rows, (double)(now - t0));

@@ -162,18 +162,11 @@ int prompt_build(struct slot *s, struct eng_job *j, struct err *e)
                             append(&j->whole, text.ids, text.n, e)))
         goto done;
     if ((int64_t)j->tokens.n > j->n_ctx - 1) {
-        if (j->no_truncate) {
-            err_set(e, ERR_INPUT,
+        if (j->no_truncate || j->no_shift) {
+            err_set(e, ERR_CONTEXT,
                     "request (%zu tokens) exceeds the available context size (%d tokens), try "
                     "increasing it",
                     j->tokens.n, j->n_ctx);
-            goto done;
-        }
-        if (j->no_shift) {
-            err_set(e, ERR_INPUT,
-                    "the prompt is longer than the context length currently available to the "
-                    "model; shorten the prompt, adjust the context length in settings, or use a "
-                    "model with a longer context length");
             goto done;
         }
         cut_middle(j, has_bos);

@@ -24,6 +24,7 @@ struct eng_job {
     struct eng_sink sink;
     struct eng_job *next;      /* in the slot's queue; guarded by eng.lock */
     int64_t submitted;         /* monotonic */
+    int64_t deadline;          /* monotonic; INT64_MAX = none */
     struct job_meter meter;    /* the slot's thread writes, anybody reads */
 
     /* the request, copied; owned */
@@ -60,6 +61,8 @@ struct eng_job {
     struct eng_stats stats;
 };
 void job_unref(struct eng_job *j);
+/* Has the client left, or has the request's time run out? Fills e with which. */
+bool job_is_over(const struct eng_job *j, int64_t now, struct err *e);
 
 enum slot_state { SLOT_LOADING, SLOT_READY, SLOT_GONE };
 

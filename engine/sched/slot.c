@@ -34,6 +34,18 @@ void job_unref(struct eng_job *j)
     free(j);
 }
 
+bool job_is_over(const struct eng_job *j, int64_t now, struct err *e)
+{
+    if (atomic_load(&j->cancelled))
+        err_set(e, ERR_CANCELLED, "request canceled");
+    else if (now >= j->deadline)
+        err_set(e, ERR_TIMEOUT, "the request was not answered within its deadline of %d ms",
+                j->opt.deadline_ms);
+    else
+        return false;
+    return true;
+}
+
 /* The answer's last word, then the job is nobody's but the caller's. */
 static void job_answer(struct eng *g, struct eng_job *j, const struct err *e)
 {
@@ -138,7 +150,7 @@ static void admit(struct slot *s)
     for (;;) {
         pthread_mutex_lock(&g->lock);
         struct eng_job *j = s->head;
-        if (j && s->n_active >= most && !atomic_load(&j->cancelled))
+        if (j && s->n_active >= most && !job_is_over(j, time_mono_ns(), NULL))
             j = NULL;
         if (j) {
             s->head = j->next;
@@ -155,11 +167,9 @@ static void admit(struct slot *s)
             if (++i == MAX_PARALLEL)
                 break;
         struct err e = {0};
-        const bool cancelled = atomic_load(&j->cancelled);
-        if (cancelled)
-            err_set(&e, ERR_CANCELLED, "request canceled");
+        const bool over = job_is_over(j, time_mono_ns(), &e);
         j->stats.load_ns = s->ready_at > j->submitted ? s->ready_at - j->submitted : 1;
-        if (cancelled || j->kind == ENG_LOAD || i == MAX_PARALLEL || job_start(s, j, &e)) {
+        if (over || j->kind == ENG_LOAD || i == MAX_PARALLEL || job_start(s, j, &e)) {
             pthread_mutex_lock(&g->lock);
             s->n_active--;
             if (!s->n_active && !s->n_queued)
