@@ -183,6 +183,30 @@ static int set_threads(struct settings *s, const char *v)
     return 0;
 }
 
+/* What K, M, G, T behind a number of bytes stand for; 0: something else is there. */
+static double unit_of(const char *end)
+{
+    double unit = 1;
+    if (*end) {
+        const char *at = strchr("KMGT", *end & ~32);
+        if (!at || (end[1] && strcasecmp(end + 1, "B") != 0 && strcasecmp(end + 1, "iB") != 0))
+            return 0;
+        for (int i = 0; i <= at - "KMGT"; i++)
+            unit *= 1024;
+    }
+    return unit;
+}
+
+static int set_prefix_cache(struct settings *s, const char *v)
+{
+    char *end;
+    const double n = strtod(v, &end), unit = unit_of(end);
+    if (end == v || !(n >= 0) || unit <= 0 || n * unit > 1e18)
+        return -1;
+    s->eng.prefix_bytes = n > 0 ? (int64_t)(n * unit) : -1;
+    return 0;
+}
+
 /* Bytes with an optional K, M, G, T, or a share of what is available: "80%". */
 static int set_memory(struct settings *s, const char *v)
 {
@@ -197,14 +221,9 @@ static int set_memory(struct settings *s, const char *v)
         s->eng.memory_bytes = (uint64_t)((double)pages * (double)size * n / 100);
         return 0;
     }
-    double unit = 1;
-    if (*end) {
-        const char *at = strchr("KMGT", *end & ~32);
-        if (!at || (end[1] && strcasecmp(end + 1, "B") != 0 && strcasecmp(end + 1, "iB") != 0))
-            return -1;
-        for (int i = 0; i <= at - "KMGT"; i++)
-            unit *= 1024;
-    }
+    const double unit = unit_of(end);
+    if (unit <= 0)
+        return -1;
     s->eng.memory_bytes = (uint64_t)(n * unit);
     return 0;
 }
@@ -307,6 +326,7 @@ static const struct {
     {"CHASKI_NUMERICS", set_numerics,
      "exact (default), or fast: prompts in bf16, outside the contract of bits"},
     {"CHASKI_MEMORY", set_memory, "memory budget"},
+    {"CHASKI_PREFIX_CACHE", set_prefix_cache, "bytes of a model's prefix cache, 0 = none"},
     {"CHASKI_PACK_CACHE", set_pack_cache, "folder that keeps packed weights"},
     {"CHASKI_API_KEY", set_api_key, "a key that requests need"},
     {"CHASKI_KEYS", set_keys, "file of hashed keys (see: chaski key)"},
