@@ -459,6 +459,13 @@ static void submit(struct answer *w, const struct store_model *m)
         spread_seed(w, &options, i);
         if (submit_choice(w, i, m, info, &options, &e) != 0)
             goto fail;
+        pthread_mutex_lock(&w->lock);
+        const bool is_over = w->is_over;
+        pthread_mutex_unlock(&w->lock);
+        if (is_over && w->n_choices > 1) { /* one failed already: nobody waits for the rest */
+            call_cancel_jobs(c);
+            break;
+        }
     }
     goto done;
 fail:

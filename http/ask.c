@@ -117,6 +117,40 @@ static int check_content(const json_t *v, struct err *e)
     return 0;
 }
 
+/* The arguments of a call in the history as an object (new reference), whether they came as one or
+ * as JSON text; nothing at all is {}. NULL: they are neither. */
+static json_t *call_arguments(const json_t *v)
+{
+    if (!v || (json_is_string(v) && !json_string_length(v)))
+        return json_object();
+    if (json_is_object(v))
+        return json_incref((json_t *)(uintptr_t)v);
+    return json_is_string(v) ? body_parse(json_string_value(v), json_string_length(v), NULL) : NULL;
+}
+
+static int check_call(const json_t *call, struct err *e)
+{
+    json_t *function = NULL;
+    const char *skip = NULL;
+    if (!json_is_object(call))
+        return type_error(call, "messages.tool_calls", "object", e);
+    if (field_string(call, "id", "messages.tool_calls.id", &skip, e) != 0 ||
+        field_object(call, "function", &function, e) != 0)
+        return -1;
+    if (!function)
+        return 0;
+    if (field_string(function, "name", "messages.tool_calls.function.name", &skip, e) != 0)
+        return -1;
+    const json_t *v = field(function, "arguments");
+    if (v && !json_is_object(v) && !json_is_string(v))
+        return type_error(v, "messages.tool_calls.function.arguments", "object", e);
+    json_t *arguments = call_arguments(v);
+    if (!arguments)
+        return err_set(e, ERR_INPUT, "invalid tool call arguments");
+    json_decref(arguments);
+    return 0;
+}
+
 static int check_message(struct ask *a, const json_t *m, struct err *e)
 {
     const char *role = NULL, *skip = NULL;
@@ -135,11 +169,9 @@ static int check_message(struct ask *a, const json_t *m, struct err *e)
         field_array(m, "images", "messages.images", &images, e) != 0 ||
         ask_strings_only(images, "messages.images", e) != 0)
         return -1;
-    for (size_t i = 0; i < json_array_size(calls); i++) {
-        const json_t *one = json_array_get(calls, i);
-        if (!json_is_object(one))
-            return type_error(one, "messages.tool_calls", "object", e);
-    }
+    for (size_t i = 0; i < json_array_size(calls); i++)
+        if (check_call(json_array_get(calls, i), e) != 0)
+            return -1;
     if (json_array_size(images))
         a->wants_images = true;
     return 0;
@@ -172,6 +204,32 @@ static json_t *joined_content(const json_t *v)
     return out;
 }
 
+/* Calls as the templates know them: arguments are an object (12.4). */
+static json_t *clean_calls(const json_t *calls)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < json_array_size(calls); i++) {
+        json_t *one = json_copy(json_array_get(calls, i));
+        json_t *function = one ? field(one, "function") : NULL;
+        if (json_is_object(function)) {
+            function = json_copy(function);
+            if (!function ||
+                json_object_set_new(function, "arguments",
+                                    call_arguments(field(function, "arguments"))) ||
+                json_object_set(one, "function", function)) {
+                json_decref(one);
+                one = NULL;
+            }
+            json_decref(function);
+        }
+        if (json_array_append_new(list, one)) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 /* A message with the canonical keys, role in small letters, content as one text. */
 static json_t *clean_message(const json_t *m, bool knows_developer)
 {
@@ -193,7 +251,10 @@ static json_t *clean_message(const json_t *m, bool knows_developer)
         json_t *v = field(m, others[i]);
         const bool empty = !v || (json_is_string(v) && !json_string_length(v)) ||
                            (json_is_array(v) && !json_array_size(v));
-        if (!empty && json_object_set(out, others[i], v))
+        if (empty)
+            continue;
+        if (json_is_array(v) ? json_object_set_new(out, others[i], clean_calls(v))
+                             : json_object_set(out, others[i], v))
             goto fail;
     }
     return out;
@@ -228,7 +289,9 @@ json_t *ask_conversation(const struct ask *a, int choice, const struct store_mod
     const char *system = a->system;
     if (!system && m->system && m->system[0]) {
         const char *first = json_string_value(field(json_array_get(a->messages, 0), "role"));
-        if (!a->is_chat || !first || strcasecmp(first, "system") != 0)
+        if (!a->is_chat || !first ||
+            (strcasecmp(first, "system") != 0 &&
+             (knows_developer || strcasecmp(first, "developer") != 0)))
             system = m->system;
     }
     if (system && add_text(list, "system", system))

@@ -91,6 +91,16 @@ static int parse_common(struct ask *a, struct err *e)
         parse_think(a, e) != 0)
         return -1;
     a->options = options;
+    return 0;
+}
+
+/* Load and unload answer one object (5.3), and an unload looks at nothing else. */
+static int parse_end(struct ask *a, struct err *e)
+{
+    if (ask_is_empty(a))
+        a->stream = false;
+    if (ask_is_empty(a) && a->has_keep_alive && a->keep_alive_ns == 0)
+        return 0;
     return parse_format(a, e);
 }
 
@@ -132,9 +142,7 @@ static int parse_generate(struct ask *a, struct err *e)
         }
         a->context = context;
     }
-    if (ask_is_empty(a)) /* load and unload answer one object (5.3) */
-        a->stream = false;
-    return 0;
+    return parse_end(a, e);
 }
 
 static int parse_chat(struct ask *a, struct err *e)
@@ -147,9 +155,7 @@ static int parse_chat(struct ask *a, struct err *e)
         return -1;
     a->messages = messages;
     a->tools = json_array_size(tools) ? tools : NULL;
-    if (ask_is_empty(a))
-        a->stream = false;
-    return ask_check_messages(a, e);
+    return ask_check_messages(a, e) != 0 ? -1 : parse_end(a, e);
 }
 
 /* ---- printers ------------------------------------------------------------------------------ */

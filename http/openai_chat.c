@@ -119,33 +119,8 @@ static int take_content(const json_t *m, const char *role, bool has_calls, json_
     return 0;
 }
 
-/* {"id","type","function":{"name","arguments":TEXT}} -> arguments as an object. */
-static int take_call(const json_t *call, size_t index, json_t *list, struct err *e)
-{
-    json_t *function = NULL, *arguments = NULL;
-    const char *id = NULL, *name = NULL;
-    if (!json_is_object(call))
-        return type_error(call, "messages.tool_calls", "object", e);
-    if (field_string(call, "id", "messages.tool_calls.id", &id, e) != 0 ||
-        field_object(call, "function", &function, e) != 0 ||
-        (function &&
-         field_string(function, "name", "messages.tool_calls.function.name", &name, e) != 0))
-        return -1;
-    const json_t *v = function ? field(function, "arguments") : NULL;
-    if (json_is_object(v))
-        arguments = json_incref((json_t *)(uintptr_t)v);
-    else if (!v || (json_is_string(v) && !json_string_length(v)))
-        arguments = json_object();
-    else if (json_is_string(v))
-        arguments = body_parse(json_string_value(v), json_string_length(v), NULL);
-    if (!arguments)
-        return err_set(e, ERR_INPUT, "invalid tool call arguments");
-    json_t *one = json_pack("{s:s, s:{s:I, s:s, s:o}}", "id", id ? id : "", "function", "index",
-                            (json_int_t)index, "name", name ? name : "", "arguments", arguments);
-    return one && json_array_append_new(list, one) == 0 ? 0
-                                                        : err_set(e, ERR_MEMORY, "out of memory");
-}
-
+/* The calls of the history as they are (the core reads their arguments), but each with its index.
+ */
 static int take_calls(const json_t *m, json_t *out, struct err *e)
 {
     json_t *calls = NULL;
@@ -156,9 +131,21 @@ static int take_calls(const json_t *m, json_t *out, struct err *e)
     json_t *list = json_array();
     if (!list || json_object_set_new(out, "tool_calls", list))
         return err_set(e, ERR_MEMORY, "out of memory");
-    for (size_t i = 0; i < json_array_size(calls); i++)
-        if (take_call(json_array_get(calls, i), i, list, e) != 0)
-            return -1;
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        const json_t *call = json_array_get(calls, i);
+        json_t *function = json_is_object(call) ? field(call, "function") : NULL;
+        json_t *id = json_is_object(call) ? field(call, "id") : NULL;
+        json_t *name = json_is_object(function) ? field(function, "name") : NULL;
+        if (!json_is_object(call))
+            return type_error(call, "messages.tool_calls", "object", e);
+        if (function && !json_is_object(function))
+            return type_error(function, "messages.tool_calls.function", "object", e);
+        json_t *one =
+            json_pack("{s:O*, s:{s:I, s:O*, s:O*}}", "id", id, "function", "index", (json_int_t)i,
+                      "name", name, "arguments", function ? field(function, "arguments") : NULL);
+        if (!one || json_array_append_new(list, one))
+            return err_set(e, ERR_MEMORY, "out of memory");
+    }
     return 0;
 }
 

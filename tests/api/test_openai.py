@@ -287,6 +287,71 @@ def test_messages_in_the_form_of_the_core(server, messages, want):
     assert got == want + [{"role": "user", "content": "fake:echo"}]
 
 
+@fake
+@pytest.mark.parametrize("arguments, want", [
+    ({"a": 1}, {"a": 1}), ('{"a": 1}', {"a": 1}), ("", {}), (None, {})])
+def test_calls_of_the_history_in_api_chat(server, arguments, want):
+    call = {"function": {"name": "f", "arguments": arguments}}
+    a = server.post("/api/chat", {"model": "m", "stream": False, "messages": [
+        {"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "fake:echo"}]})
+    said = json.loads(a.json()["message"]["content"])["messages"][0]["tool_calls"]
+    assert said == [{"function": {"name": "f", "arguments": want}}]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ("{", "invalid tool call arguments"), ("[]", "invalid tool call arguments"),
+    (5, "into field messages.tool_calls.function.arguments of type object")])
+def test_bad_arguments_in_api_chat(server, arguments, words):
+    call = {"function": {"name": "f", "arguments": arguments}}
+    a = server.post("/api/chat", {"model": "m", "messages": [{"role": "assistant",
+                                                              "tool_calls": [call]}]})
+    assert a.status == 400 and words in a.json()["error"]
+
+
+@fake
+def test_the_models_system_text_gives_way_to_a_first_system_or_developer_text(make_server):
+    s = make_server()
+    s.create("p", **{"from": "m"}, system="S")
+    for role, want in (("user", ["system", "user"]), ("system", ["system"]),
+                       ("developer", ["system"])):
+        a = s.post(C, {"model": "p", "messages": [{"role": role, "content": "fake:echo"}]})
+        said = json.loads(a.json()["choices"][0]["message"]["content"])["messages"]
+        assert [m["role"] for m in said] == want
+
+
+@fake
+def test_a_client_that_leaves_cancels_all_its_choices(server):
+    import socket
+    import time
+    body = json.dumps({"model": "m", "n": 4, "messages": [
+        {"role": "user", "content": "fake:delay=100 fake:words=1000"}]}).encode()
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
+                  % (C.encode(), len(body), body))
+
+        def active():
+            return sum(x.get("active", 0) for x in server.get("/api/ps").json()["models"])
+        for _ in range(100):
+            if active() == 4:
+                break
+            time.sleep(0.02)
+        assert active() == 4
+    for _ in range(100):
+        if active() == 0:
+            return
+        time.sleep(0.05)
+    assert active() == 0
+
+
+@fake
+def test_a_choice_that_fails_ends_the_others(server):
+    a = text(server, prompt=["fake:delay=20 fake:words=1000", "fake:fail=2"], status=500)
+    assert "on demand" in message(a)
+    *_, bad = events(text(server, prompt=["fake:delay=20 fake:words=1000", "fake:fail=2"],
+                          stream=True))
+    assert "on demand" in bad["error"]["message"]
+
+
 # ---- errors ----------------------------------------------------------------------------------
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -309,6 +374,7 @@ def part(**p):
      {"type": "not_found_error", "code": "model_not_found"}),
     ({"model": "x:cloud", "messages": USER}, 403,
      "ollama cloud is disabled: remote model is unavailable", {"type": "permission_error"}),
+    ({"model": "a b", "messages": USER}, 400, "invalid model name", BAD),
     ({"messages": "x"}, 400, "into field messages of type array", BAD),
     ({"messages": [1]}, 400, "into field messages of type object", BAD),
     ({"messages": [{"content": "x"}]}, 400, "message role is required", BAD),

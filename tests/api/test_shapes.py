@@ -389,3 +389,9 @@ def test_sigterm_cuts_what_lasts_longer_than_ten_seconds(make_server):
     assert 9 < time.time() - begun < 13
     t.join()
     assert list(got[0][-1]) == ["error"]
+
+
+def test_an_unload_looks_at_nothing_else(server):
+    a = server.post("/api/generate", {"model": "m", "keep_alive": 0, "format": "xml",
+                                      "options": {"num_ctx": "x"}})
+    assert (a.status, a.json()["done_reason"]) == (200, "unload")
