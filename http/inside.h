@@ -91,6 +91,7 @@ struct http_server {
     struct access_rules *access;
     struct key_ring *keys; /* NULL: everything is open */
     struct journal *journal;
+    struct tags *tags;
     int64_t begun_real_ns;
     atomic_int n_conns_seen; /* n_conns, for other threads */
     struct conn *conns;   /* loop */
@@ -300,6 +301,11 @@ void print_time(int64_t real_ns, char out[TIME_TEXT]); /* INT64_MAX = for ever *
 void print_json_string(struct buf *out, const char *p, size_t n);
 void print_real(struct buf *out, double v);
 
+/* ---- tags.c: the list of models, kept while the store does not change ---------------------- */
+
+struct tags *tags_new(struct store *s); /* NULL without memory */
+void tags_free(struct tags *t);
+
 /* ---- handlers ------------------------------------------------------------------------------ */
 
 void on_generate(struct call *c);
@@ -333,5 +339,6 @@ void on_web_fetch(struct call *c);
 /* models.c: `text` -> the stored model. On failure the call is answered and NULL comes back.
  * as_sent: the 404 shows the name as it was sent, else the stored short form. */
 struct store_model *model_find(struct call *c, const char *text, bool as_sent);
+json_t *tag_row(struct call *c, const struct store_model *m); /* of /api/tags; NULL without memory */
 json_t *capabilities_json(const struct eng_info *info, const struct store_model *m);
 #endif

@@ -84,7 +84,7 @@ static int set_text(json_t *o, const char *key, const char *value)
 
 /* ---- tags ---------------------------------------------------------------------------------- */
 
-static json_t *tag_row(struct call *c, const struct store_model *m)
+json_t *tag_row(struct call *c, const struct store_model *m)
 {
     char name[STORE_NAME_TEXT];
     struct err e = {0};
@@ -109,26 +109,6 @@ static json_t *tag_row(struct call *c, const struct store_model *m)
         return NULL;
     }
     return row;
-}
-
-void on_tags(struct call *c)
-{
-    struct store_model **list = NULL;
-    size_t n = 0;
-    struct err e = {0};
-    if (store_model_list(c->srv->cfg.store, &list, &n, &e) != 0) {
-        call_fail(c, &e);
-        return;
-    }
-    json_t *rows = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_t *row = rows ? tag_row(c, list[i]) : NULL;
-        if (row)
-            json_array_append_new(rows, row);
-        store_model_free(list[i]);
-    }
-    free(list);
-    call_answer_json(c, 200, rows ? json_pack("{s:o}", "models", rows) : NULL);
 }
 
 /* ---- show ---------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 static const struct route routes[] = {
     {"GET", "/", on_root, MIB, true, true},
     {"GET", "/api/version", on_version, MIB, true, true},
-    {"GET", "/api/tags", on_tags, MIB, true, false},
+    {"GET", "/api/tags", on_tags, MIB, true, true},
     {"GET", "/api/ps", on_ps, MIB, true, false},
     {"POST", "/api/show", on_show, MIB, false, false},
     {"POST", "/api/generate", on_generate, 0, false, false},

@@ -118,6 +118,11 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
     atomic_init(&s->stopping, false);
     s->begun_real_ns = time_real_ns();
     s->journal = journal_new(e);
+    s->tags = cfg->store ? tags_new(cfg->store) : NULL;
+    if (!s->tags) {
+        err_set(e, ERR_MEMORY, "out of memory");
+        goto fail;
+    }
     if (!s->journal || key_ring_new(cfg->api_key, cfg->keys_file, &s->keys, e) != 0)
         goto fail;
     if (s->keys)
@@ -311,6 +316,7 @@ void http_free(struct http_server *s)
     if (!s->conns) {
         key_ring_free(s->keys);
         journal_free(s->journal);
+        tags_free(s->tags);
     }
     if (!s->conns)
         free(s);

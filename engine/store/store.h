@@ -206,4 +206,14 @@ json_t *modelfile_parameter(const char *name, const char *value, struct err *e);
 /* All PARAMETER lines as the request's `parameters` object: `stop` collected, others last wins,
  * OPTION_OLD ones left out (their names go to `old`, an array, may be NULL). */
 json_t *modelfile_parameters(const struct modelfile *m, json_t *old, struct err *e);
+/* Has the store changed? For answers that are made from all of it. NULL: it cannot be watched. Any
+ * thread. arm: watch everything there is now, before it is read; the number of this state, 0 when
+ * that failed. now: the number of the present state, other than all before when anything changed;
+ * 0 when nobody armed it since. Costs a system call. */
+struct store_watch;
+struct store_watch *store_watch_new(struct store *s);
+void store_watch_free(struct store_watch *w); /* NULL is fine */
+uint64_t store_watch_arm(struct store_watch *w);
+uint64_t store_watch_now(struct store_watch *w);
+
 #endif
