@@ -5,6 +5,7 @@
 #ifndef CHASKI_TOOLS_COMMANDS_H
 #define CHASKI_TOOLS_COMMANDS_H
 
+int cmd_accept(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_cp(int argc, char **argv);
 int cmd_create(int argc, char **argv);

@@ -34,6 +34,7 @@ static const struct entry commands[] = {
     {"bench", NULL, cmd_bench, "Measure prompt and generation speed of a model"},
     {"roofline", NULL, cmd_roofline, "Measure the limits of this machine"},
     {"render", NULL, cmd_render, "Show the prompt that a template makes"},
+    {"accept", NULL, cmd_accept, "Say which texts a JSON schema or a grammar allows"},
     {"dequant", NULL, cmd_dequant, "Turn raw blocks of a tensor type into float32"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,546 @@
+/* engine/grammar/number.c - numbers that obey limits, as an automaton over their digits.
+ *
+ * A state is what has been read, as far as it matters: the sign, how many digits stand before the
+ * point, how the digits so far compare with each limit, the remainder for each `multipleOf`. States
+ * are found from the start on; the ones that cannot end any more are dropped.
+ *
+ * A number that must obey something is written without an exponent and with at most 15 digits when
+ * it has a fraction: the reader's double then lies on the same side of every limit. Integers are
+ * written as integers. */
+#include "engine/grammar/inside.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_RULES = 12, MOST_DIGITS = 15, MOST_STATES = 60000, MOST_COUNT = 1 << 20 };
+
+int num_symbol(unsigned char c)
+{
+    return c >= '0' && c <= '9' ? c - '0'
+           : c == '-'           ? 10
+           : c == '.'           ? 11
+           : (c | 32) == 'e'    ? 12
+           : c == '+'           ? 13
+                                : -1;
+}
+
+/* ---- decimals
+ * ------------------------------------------------------------------------------------ */
+
+int decimal_read(const char *s, struct decimal *out)
+{
+    int exp10 = 0, n = 0;
+    bool point = false;
+    *out = (struct decimal){.neg = *s == '-'};
+    for (s += *s == '-'; (*s >= '0' && *s <= '9') || *s == '.'; s++) {
+        if (*s == '.') {
+            point = true;
+            continue;
+        }
+        exp10 += !point;
+        if (!n && *s == '0') {
+            exp10--;
+            continue;
+        }
+        if (n == (int)sizeof out->d) {
+            if (*s != '0')
+                return -1;
+            continue;
+        }
+        out->d[n++] = (char)(*s - '0');
+    }
+    if (*s == 'e' || *s == 'E')
+        exp10 += atoi(s + 1);
+    while (n && !out->d[n - 1])
+        n--;
+    out->n = n;
+    out->exp10 = n ? exp10 : 0;
+    out->neg = out->neg && n;
+    return exp10 > 320 || exp10 < -320 ? -1 : 0;
+}
+
+int decimal_of(const json_t *v, struct decimal *out)
+{
+    char text[64];
+    if (json_is_integer(v)) {
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
+        return decimal_read(text, out);
+    }
+    const double d = json_real_value(v);
+    if (!isfinite(d))
+        return -1;
+    for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back the same */
+        snprintf(text, sizeof text, "%.*g", digits, d);
+        if (strtod(text, NULL) == d)
+            break;
+    }
+    return decimal_read(text, out);
+}
+
+static int digit_at(const struct decimal *a, int place) /* place 0: the first before exp10 */
+{
+    return place >= 0 && place < a->n ? a->d[place] : 0;
+}
+
+static int magnitude_cmp(const struct decimal *a, const struct decimal *b)
+{
+    if (!a->n || !b->n)
+        return (a->n > 0) - (b->n > 0);
+    if (a->exp10 != b->exp10)
+        return a->exp10 < b->exp10 ? -1 : 1;
+    for (int i = 0; i < a->n || i < b->n; i++)
+        if (digit_at(a, i) != digit_at(b, i))
+            return digit_at(a, i) < digit_at(b, i) ? -1 : 1;
+    return 0;
+}
+
+int decimal_cmp(const struct decimal *a, const struct decimal *b)
+{
+    if (a->neg != b->neg)
+        return a->neg ? -1 : 1;
+    return a->neg ? -magnitude_cmp(a, b) : magnitude_cmp(a, b);
+}
+
+static bool is_whole(const struct decimal *v)
+{
+    return v->n <= v->exp10 || !v->n;
+}
+
+/* ---- states
+ * ---------------------------------------------------------------------------------------- */
+
+enum phase { P_START, P_MINUS, P_ZERO, P_INT, P_POINT, P_FRAC, P_EXP, P_EXP_SIGN, P_EXP_DIGIT };
+
+struct at {                   /* a state; compared byte by byte, so no holes */
+    uint8_t phase, neg, some; /* some: a digit that is not 0 was read */
+    uint8_t n_frac;           /* digits behind the point, as far as they are counted */
+    uint16_t n_int, n_all;    /* digits before the point and in all, as far as they are counted */
+    int8_t cmp[MOST_RULES];   /* with the limit's magnitude: its digits so far */
+    uint8_t pad[4];
+    uint32_t rem[MOST_RULES]; /* remainder */
+};
+
+struct build {
+    bool integer, fraction, free; /* free: nothing limits it, an exponent may come */
+    int n_rules;
+    struct num_rule rule[MOST_RULES];
+    uint32_t mod[MOST_RULES]; /* of multiples: scaled to an integer */
+    int places[MOST_RULES];   /* .. by this many decimal places */
+    int most_int;             /* digits before the point of the longest limit */
+    int most_frac;            /* digits behind the point that may be written */
+    int frac_seen;            /* of these, the ones that matter for remainders */
+    struct map of;
+    struct at *v;
+    uint32_t n, cap;
+    struct err *e;
+};
+
+static bool is_multiple(const struct num_rule *r)
+{
+    return r->kind == NUM_MULTIPLE || r->kind == NUM_NO_MULTIPLE;
+}
+
+/* Digits of the limit before the point. */
+static int limit_ints(const struct decimal *v)
+{
+    return v->n && v->exp10 > 0 ? v->exp10 : 0;
+}
+
+/* The number read so far, compared with the limit's magnitude: -1, 0, 1. */
+static int magnitude_at(const struct build *b, const struct at *s, int i)
+{
+    const struct decimal *v = &b->rule[i].v;
+    if (s->n_int != limit_ints(v))
+        return s->n_int < limit_ints(v) ? -1 : 1;
+    if (s->cmp[i])
+        return s->cmp[i];
+    /* Equal so far: what is left of the limit decides, and its last digit is not 0. */
+    const int read = v->exp10 + s->n_frac;
+    return v->n > (read > 0 ? read : 0) ? -1 : 0;
+}
+
+static bool obeys(const struct build *b, const struct at *s)
+{
+    for (int i = 0; i < b->n_rules; i++) {
+        const struct num_rule *r = &b->rule[i];
+        if (is_multiple(r)) {
+            uint64_t rem = s->rem[i];
+            for (int k = s->n_frac; k < b->places[i]; k++)
+                rem = rem * 10 % b->mod[i];
+            if ((rem == 0) != (r->kind == NUM_MULTIPLE))
+                return false;
+            continue;
+        }
+        const int m = magnitude_at(b, s, i);
+        int c; /* the number against the limit */
+        if (!s->some)
+            c = r->v.neg ? 1 : r->v.n ? -1 : 0;
+        else if (s->neg != r->v.neg)
+            c = s->neg ? -1 : 1;
+        else
+            c = s->neg ? -m : m;
+        const bool good = r->kind == NUM_LESS       ? c < 0
+                          : r->kind == NUM_AT_MOST  ? c <= 0
+                          : r->kind == NUM_MORE     ? c > 0
+                          : r->kind == NUM_AT_LEAST ? c >= 0
+                                                    : c != 0;
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static bool may_end(const struct build *b, const struct at *s)
+{
+    if (s->phase == P_EXP_DIGIT)
+        return true;
+    if (s->phase != P_ZERO && s->phase != P_INT && s->phase != P_FRAC)
+        return false;
+    if (b->fraction && !(s->phase == P_FRAC && s->cmp[MOST_RULES - 1]))
+        return false;
+    if (b->integer && s->neg && !s->some)
+        return false; /* -0 */
+    return obeys(b, s);
+}
+
+static void take_digit(const struct build *b, struct at *s, int d, bool behind)
+{
+    for (int i = 0; i < b->n_rules; i++) {
+        if (is_multiple(&b->rule[i])) {
+            if (!behind || s->n_frac < b->places[i])
+                s->rem[i] = (uint32_t)(((uint64_t)s->rem[i] * 10 + (uint64_t)d) % b->mod[i]);
+            continue;
+        }
+        const struct decimal *v = &b->rule[i].v;
+        /* Where this digit stands in the limit, were they equally long before the point. */
+        const int place = behind ? v->exp10 + s->n_frac : s->n_int;
+        const int theirs = (behind || place < limit_ints(v)) ? digit_at(v, place) : 0;
+        if (!s->cmp[i] && (behind || place < limit_ints(v)) && d != theirs)
+            s->cmp[i] = d < theirs ? -1 : 1;
+    }
+}
+
+/* One symbol on: false when it cannot come here. */
+static bool go(const struct build *b, const struct at *from, int sym, struct at *to)
+{
+    *to = *from;
+    const bool digit = sym < 10;
+    switch (from->phase) {
+    case P_START:
+        if (sym == 10) {
+            to->phase = P_MINUS;
+            to->neg = 1;
+            return true;
+        }
+        break;
+    case P_MINUS:
+        break;
+    case P_ZERO:
+    case P_INT:
+        if (digit) {
+            if (from->phase == P_ZERO)
+                return false;
+            take_digit(b, to, sym, false);
+            if (to->n_int <= b->most_int)
+                to->n_int++;
+            if (to->n_all < MOST_DIGITS)
+                to->n_all++;
+            return true;
+        }
+        if (sym == 11 && !b->integer && (b->free || from->n_all < MOST_DIGITS)) {
+            to->phase = P_POINT;
+            return true;
+        }
+        if (sym == 12 && b->free && !b->integer) {
+            to->phase = P_EXP;
+            return true;
+        }
+        return false;
+    case P_POINT:
+    case P_FRAC:
+        if (digit) {
+            if (!b->free && (from->n_all >= MOST_DIGITS || from->n_frac >= b->most_frac))
+                return false;
+            take_digit(b, to, sym, true);
+            to->some |= sym != 0;
+            if (b->fraction && sym)
+                to->cmp[MOST_RULES - 1] = 1; /* not an integer */
+            to->phase = P_FRAC;
+            if (!b->free) {
+                to->n_frac++;
+                to->n_all++;
+            }
+            return true;
+        }
+        if (sym == 12 && b->free && from->phase == P_FRAC) {
+            to->phase = P_EXP;
+            return true;
+        }
+        return false;
+    case P_EXP:
+        if (sym == 10 || sym == 13) {
+            to->phase = P_EXP_SIGN;
+            return true;
+        } /* fall through */
+    case P_EXP_SIGN:
+        if (!digit)
+            return false;
+        to->phase = P_EXP_DIGIT;
+        to->n_int = 1; /* counts the digits of the exponent: two, so that it stays a double */
+        return true;
+    case P_EXP_DIGIT:
+        if (!digit || from->n_int != 1)
+            return false;
+        to->n_int = 2;
+        return true;
+    default:
+        return false;
+    }
+    if (!digit) /* the first digit */
+        return false;
+    to->phase = sym ? P_INT : P_ZERO;
+    take_digit(b, to, sym, false);
+    to->some = sym != 0;
+    to->n_int = sym != 0;
+    to->n_all = 1;
+    return true;
+}
+
+static int at_id(struct build *b, const struct at *s, uint32_t *out)
+{
+    const uint64_t h = hash_bytes(5, s, sizeof *s) | 1;
+    *out = map_get(&b->of, h);
+    if (*out != UINT32_MAX)
+        return 0;
+    if (b->n == MOST_STATES)
+        return err_set(b->e, ERR_UNSUPPORTED, "number limits that need too many states");
+    if (b->n == b->cap) {
+        const uint32_t cap = b->cap ? 2 * b->cap : 64;
+        struct at *p = realloc(b->v, cap * sizeof *p);
+        if (!p)
+            return err_set(b->e, ERR_MEMORY, "out of memory");
+        b->v = p;
+        b->cap = cap;
+    }
+    b->v[b->n] = *s;
+    *out = b->n;
+    return map_put(&b->of, h, b->n++) == 0 ? 0 : err_set(b->e, ERR_MEMORY, "out of memory");
+}
+
+/* ---- from rules to a table
+ * --------------------------------------------------------------------------- */
+
+static int add_rule(struct build *b, const struct num_rule *r)
+{
+    if (b->n_rules == MOST_RULES - 1)
+        return err_set(b->e, ERR_UNSUPPORTED, "more than %d limits on a number", MOST_RULES - 1);
+    b->rule[b->n_rules] = *r;
+    b->free = false;
+    if (is_multiple(r)) {
+        const int places = r->v.n - r->v.exp10 > 0 ? r->v.n - r->v.exp10 : 0;
+        uint64_t m = 0;
+        for (int i = 0; i < r->v.exp10 + places; i++) {
+            m = m * 10 + (uint64_t)digit_at(&r->v, i);
+            if (m > MOST_STATES)
+                return err_set(b->e, ERR_UNSUPPORTED, "a multipleOf with too many digits");
+        }
+        if (!m)
+            return err_set(b->e, ERR_INPUT, "multipleOf must be more than 0");
+        b->mod[b->n_rules] = (uint32_t)m;
+        b->places[b->n_rules] = places;
+        if (r->kind == NUM_MULTIPLE && places < b->most_frac)
+            b->most_frac = places;
+    } else {
+        const int ints = limit_ints(&r->v);
+        if (ints > b->most_int)
+            b->most_int = ints;
+    }
+    b->n_rules++;
+    return 0;
+}
+
+static struct numbers *table_of(struct arena *a, struct build *b)
+{
+    struct numbers *out = NULL, *t = arena_alloc(a, sizeof *t, 8);
+    uint32_t (*next)[N_SYMBOLS] = NULL, id, *place = NULL, n_live = 0;
+    bool *lives = NULL;
+    size_t cap = 0;
+    struct at start;
+    memset(&start, 0, sizeof start);
+    if (!t)
+        goto none;
+    if (at_id(b, &start, &id) != 0)
+        goto done;
+    for (uint32_t s = 0; s < b->n; s++) {
+        if (s == cap) {
+            cap = cap ? 2 * cap : 64;
+            void *p = realloc(next, cap * sizeof *next);
+            if (!p)
+                goto none;
+            next = p;
+        }
+        for (int c = 0; c < N_SYMBOLS; c++) {
+            struct at to;
+            next[s][c] = DFA_DEAD;
+            const struct at from = b->v[s];
+            if (go(b, &from, c, &to) && at_id(b, &to, &next[s][c]) != 0)
+                goto done;
+        }
+    }
+    lives = calloc(b->n + 1, sizeof *lives);
+    place = malloc((b->n + 1) * sizeof *place);
+    if (!lives || !place)
+        goto none;
+    for (uint32_t s = 0; s < b->n; s++)
+        lives[s] = may_end(b, &b->v[s]);
+    for (bool again = true; again;) {
+        again = false;
+        for (uint32_t s = b->n; s-- > 0;)
+            for (int c = 0; c < N_SYMBOLS && !lives[s]; c++)
+                if (next[s][c] != DFA_DEAD && lives[next[s][c]])
+                    again = lives[s] = true;
+    }
+    if (!lives[0])
+        goto done; /* no number at all: no error */
+    for (uint32_t s = 0; s < b->n; s++)
+        place[s] = lives[s] ? n_live++ : DFA_DEAD;
+    t->n_states = n_live;
+    t->distinct = b->integer;
+    t->next = arena_alloc(a, n_live * sizeof *t->next, 4);
+    t->accept = arena_alloc(a, n_live, 1);
+    t->count = arena_alloc(a, n_live * sizeof *t->count, 4);
+    if (!t->next || !t->accept || !t->count)
+        goto none;
+    for (uint32_t s = 0; s < b->n; s++) {
+        if (!lives[s])
+            continue;
+        for (int c = 0; c < N_SYMBOLS; c++)
+            t->next[place[s]][c] = next[s][c] == DFA_DEAD ? DFA_DEAD : place[next[s][c]];
+        t->accept[place[s]] = may_end(b, &b->v[s]);
+    }
+    /* How many numbers go on from a state, for items that must differ: 24 rounds pass 1 << 20. */
+    for (int k = 0; k < 24; k++)
+        for (uint32_t s = n_live; s-- > 0;) {
+            uint64_t n = t->accept[s];
+            for (int c = 0; c < N_SYMBOLS; c++)
+                if (t->next[s][c] != DFA_DEAD)
+                    n += t->count[t->next[s][c]];
+            t->count[s] = n > MOST_COUNT ? MOST_COUNT : (uint32_t)n;
+        }
+    out = t;
+    goto done;
+none:
+    err_set(b->e, ERR_MEMORY, "out of memory");
+done:
+    map_free(&b->of);
+    free(b->v);
+    free(next);
+    free(lives);
+    free(place);
+    return out;
+}
+
+/* A list of numbers: a tree of their texts. */
+static struct numbers *listed(struct arena *a, const struct num_list *list, const bool *good,
+                              struct err *e)
+{
+    size_t total = 1;
+    for (size_t i = 0; i < list->n; i++)
+        total += good[i] ? 400 : 0;
+    struct numbers *t = arena_alloc(a, sizeof *t, 8);
+    uint32_t n = 1;
+    if (t) {
+        t->next = arena_alloc(a, total * sizeof *t->next, 4);
+        t->accept = arena_alloc(a, total, 1);
+        t->count = arena_alloc(a, total * sizeof *t->count, 4);
+    }
+    if (!t || !t->next || !t->accept || !t->count) {
+        err_set(e, ERR_MEMORY, "out of memory");
+        return NULL;
+    }
+    memset(t->next, 0xff, total * sizeof *t->next);
+    for (size_t i = 0; i < list->n; i++) {
+        if (!good[i])
+            continue;
+        const struct decimal *v = &list->v[i];
+        char text[700];
+        int len = 0;
+        if (v->neg)
+            text[len++] = '-';
+        for (int k = 0; k < (v->exp10 > 1 ? v->exp10 : 1); k++)
+            text[len++] = (char)('0' + (v->exp10 > 0 ? digit_at(v, k) : 0));
+        if (!is_whole(v)) {
+            text[len++] = '.';
+            for (int k = v->exp10 > 0 ? v->exp10 : 0, z = v->exp10; k < v->n || z < 0; z++) {
+                text[len++] = (char)('0' + (z < 0 ? 0 : v->d[k]));
+                k += z >= 0;
+            }
+        }
+        uint32_t s = 0;
+        for (int k = 0; k < len; k++) {
+            uint32_t *to = &t->next[s][num_symbol((unsigned char)text[k])];
+            if (*to == DFA_DEAD)
+                *to = n++;
+            s = *to;
+        }
+        t->accept[s] = 1;
+    }
+    for (uint32_t s = n; s-- > 0;) { /* children come after their parents */
+        t->count[s] = t->accept[s];
+        for (int c = 0; c < N_SYMBOLS; c++)
+            if (t->next[s][c] != DFA_DEAD)
+                t->count[s] += t->count[t->next[s][c]];
+    }
+    t->n_states = n;
+    t->distinct = true;
+    return n > 1 ? t : NULL;
+}
+
+static bool value_obeys(const struct decimal *v, const struct num_rule *r)
+{
+    if (is_multiple(r)) {
+        /* v / m is whole? Long division over v's digits, scaled by the places of m. */
+        const int places = r->v.n - r->v.exp10 > 0 ? r->v.n - r->v.exp10 : 0;
+        uint64_t m = 0, rem = 0;
+        for (int i = 0; i < r->v.exp10 + places; i++)
+            m = m * 10 + (uint64_t)digit_at(&r->v, i);
+        bool whole = m > 0 && v->n <= v->exp10 + places;
+        for (int i = 0; whole && i < v->exp10 + places; i++)
+            rem = (rem * 10 + (uint64_t)digit_at(v, i)) % m;
+        return (whole && !rem) == (r->kind == NUM_MULTIPLE);
+    }
+    const int c = decimal_cmp(v, &r->v);
+    return r->kind == NUM_LESS       ? c < 0
+           : r->kind == NUM_AT_MOST  ? c <= 0
+           : r->kind == NUM_MORE     ? c > 0
+           : r->kind == NUM_AT_LEAST ? c >= 0
+                                     : c != 0;
+}
+
+struct numbers *numbers_build(struct arena *a, bool integer, bool fraction,
+                              const struct num_rule *rules, const struct num_list *list,
+                              struct err *e)
+{
+    if (integer && fraction)
+        return NULL;
+    if (list) {
+        bool good[MOST_LISTED];
+        for (size_t i = 0; i < list->n; i++) {
+            good[i] = is_whole(&list->v[i]) ? !fraction : !integer;
+            for (const struct num_rule *r = rules; r && good[i]; r = r->next)
+                good[i] = value_obeys(&list->v[i], r);
+        }
+        return listed(a, list, good, e);
+    }
+    struct build b = {.integer = integer,
+                      .fraction = fraction,
+                      .free = !fraction,
+                      .most_frac = MOST_DIGITS - 1,
+                      .e = e};
+    for (const struct num_rule *r = rules; r; r = r->next)
+        if (add_rule(&b, r) != 0)
+            return NULL;
+    return table_of(a, &b);
+}

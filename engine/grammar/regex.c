@@ -1,0 +1,844 @@
+/* engine/grammar/regex.c - patterns as ECMA-262 writes them -> an automaton.
+ *
+ * A pattern is read into a tree, the tree becomes a machine with branches (Thompson), the machine a
+ * table (subset construction). No text is ever matched by trying: time is bounded by the limits on
+ * states. `^` and `$` are edges that can be taken at the start and at the end only, so they work
+ * anywhere in a pattern. Look-ahead at the very start is an `and` of two automata. What a finite
+ * automaton cannot do is refused by name. */
+#include "engine/grammar/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct node {
+    enum { N_EMPTY, N_SET, N_CAT, N_ALT, N_REP, N_BEGIN, N_END } kind;
+    struct node *a, *b;
+    const struct charset *set;
+    uint32_t least, most; /* N_REP; NO_END */
+};
+
+struct state { /* of the machine with branches */
+    enum { S_SET, S_SPLIT, S_BEGIN, S_END, S_FINAL } kind;
+    const struct charset *set;
+    uint32_t a, b; /* successors; b of S_SPLIT only */
+};
+
+struct ahead { /* a look-ahead at the start */
+    struct ahead *next;
+    struct node *what;
+    bool neg;
+};
+
+struct rx {
+    const char *p;
+    size_t n, i;
+    int depth;
+    struct arena *arena; /* of the trees and sets: scratch */
+    struct ahead *aheads;
+    size_t lead; /* behind a leading ^ and the look-aheads that follow it; 0: no such start */
+    struct err *e;
+    struct state *st;
+    uint32_t n_st, cap_st;
+};
+
+static int rx_no(struct rx *r, const char *what)
+{
+    return err_set(r->e, ERR_UNSUPPORTED, "pattern \"%.*s\": %s", r->n > 120 ? 120 : (int)r->n,
+                   r->p, what);
+}
+
+static struct node *node_new(struct rx *r, int kind)
+{
+    struct node *n = arena_alloc(r->arena, sizeof *n, 8);
+    if (!n)
+        err_set(r->e, ERR_MEMORY, "out of memory");
+    else
+        n->kind = kind;
+    return n;
+}
+
+/* ---- sets -------------------------------------------------------------------------------------
+ */
+
+struct ranges {
+    uint32_t v[512];
+    uint32_t n;
+};
+
+static int ranges_add(struct rx *r, struct ranges *s, uint32_t lo, uint32_t hi)
+{
+    if (s->n + 2 > sizeof s->v / sizeof *s->v)
+        return rx_no(r, "a class of more than 256 ranges");
+    s->v[s->n++] = lo;
+    s->v[s->n++] = hi;
+    return 0;
+}
+
+static int by_lo(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* All code points that are in none of the ranges. */
+static int ranges_invert(struct rx *r, const struct ranges *s, struct ranges *out)
+{
+    struct ranges t = *s;
+    uint32_t at = 0;
+    qsort(t.v, t.n / 2, 2 * sizeof *t.v, by_lo);
+    out->n = 0;
+    for (uint32_t i = 0; i < t.n; i += 2) {
+        if (t.v[i] > at && ranges_add(r, out, at, t.v[i] - 1) != 0)
+            return -1;
+        if (t.v[i + 1] + 1 > at)
+            at = t.v[i + 1] + 1;
+    }
+    return at <= LAST_CHAR ? ranges_add(r, out, at, LAST_CHAR) : 0;
+}
+
+static const struct charset *set_keep(struct rx *r, const struct ranges *s)
+{
+    struct charset *out = arena_alloc(r->arena, sizeof *out, 8);
+    uint32_t *v = arena_alloc(r->arena, (s->n + 1) * sizeof *v, 4);
+    if (!out || !v) {
+        err_set(r->e, ERR_MEMORY, "out of memory");
+        return NULL;
+    }
+    memcpy(v, s->v, s->n * sizeof *v);
+    out->n = s->n;
+    out->ranges = v;
+    return out;
+}
+
+static struct node *set_node(struct rx *r, const struct ranges *s)
+{
+    struct node *n = node_new(r, N_SET);
+    if (n && !(n->set = set_keep(r, s)))
+        return NULL;
+    return n;
+}
+
+/* \d \w \s and their contraries. */
+static int add_named(struct rx *r, struct ranges *s, char c)
+{
+    static const uint32_t digits[] = {'0', '9'};
+    static const uint32_t words[] = {'0', '9', 'A', 'Z', '_', '_', 'a', 'z'};
+    static const uint32_t spaces[] = {9,      13,     32,     32,     0xa0,   0xa0,   0x1680,
+                                      0x1680, 0x2000, 0x200a, 0x2028, 0x2029, 0x202f, 0x202f,
+                                      0x205f, 0x205f, 0x3000, 0x3000, 0xfeff, 0xfeff};
+    const char small = (char)(c | 32);
+    const uint32_t *v = small == 'd' ? digits : small == 'w' ? words : spaces;
+    const size_t n = small == 'd' ? 2 : small == 'w' ? 8 : sizeof spaces / sizeof *spaces;
+    struct ranges t = {.n = 0}, inv = {.n = 0};
+    for (size_t i = 0; i < n; i += 2)
+        if (ranges_add(r, &t, v[i], v[i + 1]) != 0)
+            return -1;
+    if (c < 'a') {
+        if (ranges_invert(r, &t, &inv) != 0)
+            return -1;
+        t = inv;
+    }
+    for (uint32_t i = 0; i < t.n; i += 2)
+        if (ranges_add(r, s, t.v[i], t.v[i + 1]) != 0)
+            return -1;
+    return 0;
+}
+
+static int hex_value(struct rx *r, int n_digits, uint32_t *out)
+{
+    *out = 0;
+    for (int k = 0; k < n_digits; k++, r->i++) {
+        const char c = r->i < r->n ? r->p[r->i] : 0;
+        const int v = c >= '0' && c <= '9'                 ? c - '0'
+                      : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                           : -1;
+        if (v < 0)
+            return rx_no(r, "a bad \\x or \\u escape");
+        *out = *out * 16 + (uint32_t)v;
+    }
+    return 0;
+}
+
+/* Behind a backslash: a character in *cp, or a named class (*cp is its letter, *named). */
+static int escape(struct rx *r, uint32_t *cp, bool *named, bool in_class)
+{
+    *named = false;
+    if (r->i >= r->n)
+        return rx_no(r, "a backslash at the end");
+    bool bad;
+    r->i += text_decode(r->p + r->i, r->n - r->i, cp, &bad);
+    switch (*cp) {
+    case 'd':
+    case 'D':
+    case 'w':
+    case 'W':
+    case 's':
+    case 'S':
+        *named = true;
+        return 0;
+    case 'n':
+        *cp = '\n';
+        return 0;
+    case 'r':
+        *cp = '\r';
+        return 0;
+    case 't':
+        *cp = '\t';
+        return 0;
+    case 'f':
+        *cp = '\f';
+        return 0;
+    case 'v':
+        *cp = '\v';
+        return 0;
+    case '0':
+        if (r->i < r->n && r->p[r->i] >= '0' && r->p[r->i] <= '9')
+            return rx_no(r, "octal escapes are not supported");
+        *cp = 0;
+        return 0;
+    case 'c':
+        if (r->i >= r->n || (r->p[r->i] | 32) < 'a' || (r->p[r->i] | 32) > 'z')
+            return rx_no(r, "a bad \\c escape");
+        *cp = (uint32_t)(r->p[r->i++] & 31);
+        return 0;
+    case 'x':
+        return hex_value(r, 2, cp);
+    case 'u':
+        if (r->i < r->n && r->p[r->i] == '{') {
+            *cp = 0;
+            for (r->i++; r->i < r->n && r->p[r->i] != '}' && *cp <= LAST_CHAR;) {
+                uint32_t v;
+                if (hex_value(r, 1, &v) != 0)
+                    return -1;
+                *cp = *cp * 16 + v;
+            }
+            if (r->i >= r->n || *cp > LAST_CHAR)
+                return rx_no(r, "a bad \\u escape");
+            r->i++;
+            return 0;
+        }
+        if (hex_value(r, 4, cp) != 0)
+            return -1;
+        if (*cp >= 0xd800 && *cp < 0xdc00 && r->n - r->i >= 6 && r->p[r->i] == '\\' &&
+            r->p[r->i + 1] == 'u') {
+            uint32_t low;
+            r->i += 2;
+            if (hex_value(r, 4, &low) != 0)
+                return -1;
+            if (low >= 0xdc00 && low < 0xe000)
+                *cp = 0x10000 + ((*cp - 0xd800) << 10) + (low - 0xdc00);
+        }
+        return 0;
+    case 'b':
+        if (in_class) {
+            *cp = '\b';
+            return 0;
+        }
+        return rx_no(r, "\\b is not supported");
+    case 'B':
+        return rx_no(r, "\\B is not supported");
+    case 'p':
+    case 'P':
+        return rx_no(r, "\\p{..} is not supported");
+    case 'k':
+        return rx_no(r, "back references are not supported");
+    default:
+        if (*cp >= '1' && *cp <= '9')
+            return rx_no(r, "back references are not supported");
+        if ((*cp >= 'a' && *cp <= 'z') || (*cp >= 'A' && *cp <= 'Z'))
+            return rx_no(r, "an unknown escape");
+        return 0;
+    }
+}
+
+static struct node *class_node(struct rx *r) /* behind the '[' */
+{
+    struct ranges s = {.n = 0}, inv = {.n = 0};
+    const bool neg = r->i < r->n && r->p[r->i] == '^';
+    r->i += neg;
+    for (;;) {
+        uint32_t lo, hi;
+        bool named = false, bad;
+        if (r->i >= r->n) {
+            rx_no(r, "a class without its ]");
+            return NULL;
+        }
+        r->i += text_decode(r->p + r->i, r->n - r->i, &lo, &bad);
+        if (lo == ']')
+            break;
+        if (lo == '\\' && escape(r, &lo, &named, true) != 0)
+            return NULL;
+        if (named) {
+            if (add_named(r, &s, (char)lo) != 0)
+                return NULL;
+            continue;
+        }
+        hi = lo;
+        if (r->i + 1 < r->n && r->p[r->i] == '-' && r->p[r->i + 1] != ']') {
+            r->i++;
+            r->i += text_decode(r->p + r->i, r->n - r->i, &hi, &bad);
+            if (hi == '\\' && escape(r, &hi, &named, true) != 0)
+                return NULL;
+            if (named || hi < lo) {
+                rx_no(r, "a bad range in a class");
+                return NULL;
+            }
+        }
+        if (ranges_add(r, &s, lo, hi) != 0)
+            return NULL;
+    }
+    if (neg) {
+        if (ranges_invert(r, &s, &inv) != 0)
+            return NULL;
+        s = inv;
+    }
+    return set_node(r, &s);
+}
+
+/* ---- the tree
+ * ------------------------------------------------------------------------------------ */
+
+static struct node *parse_alt(struct rx *r);
+
+static struct node *parse_group(struct rx *r) /* behind the '(' */
+{
+    const bool at_start = r->lead && r->i == r->lead + 1;
+    bool ahead = false, neg = false;
+    if (r->i < r->n && r->p[r->i] == '?') {
+        const char c = r->i + 1 < r->n ? r->p[r->i + 1] : 0;
+        const char d = r->i + 2 < r->n ? r->p[r->i + 2] : 0;
+        if (c == ':') {
+            r->i += 2;
+        } else if (c == '=' || c == '!') {
+            ahead = true;
+            neg = c == '!';
+            r->i += 2;
+        } else if (c == '<' && d != '=' && d != '!') {
+            while (r->i < r->n && r->p[r->i] != '>')
+                r->i++;
+            r->i++;
+        } else {
+            rx_no(r, "look-behind and flags are not supported");
+            return NULL;
+        }
+    }
+    /* Only look-aheads before all else, on the top level: the string as a whole obeys both. */
+    if (ahead && (!at_start || r->depth != 1)) {
+        rx_no(r, "look-ahead is supported at the start only");
+        return NULL;
+    }
+    struct node *n = parse_alt(r);
+    if (!n)
+        return NULL;
+    if (r->i >= r->n || r->p[r->i] != ')') {
+        rx_no(r, "a ( without its )");
+        return NULL;
+    }
+    r->i++;
+    if (!ahead)
+        return n;
+    struct ahead *more = arena_alloc(r->arena, sizeof *more, 8);
+    if (!more) {
+        err_set(r->e, ERR_MEMORY, "out of memory");
+        return NULL;
+    }
+    r->lead = r->i;
+    *more = (struct ahead){r->aheads, n, neg};
+    r->aheads = more;
+    return node_new(r, N_EMPTY);
+}
+
+static struct node *parse_atom(struct rx *r)
+{
+    static const uint32_t line_ends[] = {'\n', '\n', '\r', '\r', 0x2028, 0x2029};
+    struct ranges s = {.n = 0}, inv = {.n = 0};
+    uint32_t cp;
+    bool bad, named = false;
+    r->i += text_decode(r->p + r->i, r->n - r->i, &cp, &bad);
+    switch (cp) {
+    case '(':
+        return parse_group(r);
+    case '[':
+        return class_node(r);
+    case '^':
+        if (r->i == 1)
+            r->lead = 1;
+        return node_new(r, N_BEGIN);
+    case '$':
+        return node_new(r, N_END);
+    case '.':
+        memcpy(s.v, line_ends, sizeof line_ends);
+        s.n = 6;
+        return ranges_invert(r, &s, &inv) == 0 ? set_node(r, &inv) : NULL;
+    case '*':
+    case '+':
+    case '?':
+    case '{': /* browsers take a lone { as text; few mean that */
+        rx_no(r, "nothing to repeat");
+        return NULL;
+    case '\\':
+        if (escape(r, &cp, &named, false) != 0)
+            return NULL;
+        break;
+    default:
+        break;
+    }
+    if (named ? add_named(r, &s, (char)cp) : ranges_add(r, &s, cp, cp))
+        return NULL;
+    return set_node(r, &s);
+}
+
+static int parse_count(struct rx *r, uint32_t *out)
+{
+    const size_t begun = r->i;
+    uint32_t v = 0;
+    while (r->i < r->n && r->p[r->i] >= '0' && r->p[r->i] <= '9') {
+        v = v * 10 + (uint32_t)(r->p[r->i++] - '0');
+        if (v > MOST_NFA)
+            return rx_no(r, "a count that is too large");
+    }
+    *out = v;
+    return r->i > begun ? 0 : -1;
+}
+
+/* * + ? {n} {n,} {n,m} behind an item; laziness changes no language. */
+static struct node *parse_repeat(struct rx *r)
+{
+    struct node *n = parse_atom(r);
+    while (n && r->i < r->n) {
+        uint32_t least = 0, most = NO_END;
+        const char c = r->p[r->i];
+        if (c == '*' || c == '+' || c == '?') {
+            least = c == '+';
+            most = c == '?' ? 1 : NO_END;
+            r->i++;
+        } else if (c == '{') {
+            r->i++;
+            if (parse_count(r, &least) != 0) {
+                if (!r->e->code)
+                    rx_no(r, "a { that is no count");
+                return NULL;
+            }
+            most = least;
+            if (r->i < r->n && r->p[r->i] == ',') {
+                r->i++;
+                most = NO_END;
+                if (r->i < r->n && r->p[r->i] != '}' && parse_count(r, &most) != 0) {
+                    if (!r->e->code)
+                        rx_no(r, "a { that is no count");
+                    return NULL;
+                }
+            }
+            if (r->i >= r->n || r->p[r->i] != '}' || most < least) {
+                rx_no(r, "a { that is no count");
+                return NULL;
+            }
+            r->i++;
+        } else {
+            break;
+        }
+        if (n->kind == N_BEGIN || n->kind == N_END) {
+            rx_no(r, "nothing to repeat");
+            return NULL;
+        }
+        if (r->i < r->n && r->p[r->i] == '?')
+            r->i++;
+        struct node *rep = node_new(r, N_REP);
+        if (!rep)
+            return NULL;
+        rep->a = n;
+        rep->least = least;
+        rep->most = most;
+        n = rep;
+    }
+    return n;
+}
+
+static struct node *parse_cat(struct rx *r)
+{
+    struct node *all = node_new(r, N_EMPTY);
+    while (all && r->i < r->n && r->p[r->i] != '|' && r->p[r->i] != ')') {
+        struct node *one = parse_repeat(r), *cat = one ? node_new(r, N_CAT) : NULL;
+        if (!cat)
+            return NULL;
+        cat->a = all;
+        cat->b = one;
+        all = cat;
+    }
+    return all;
+}
+
+static struct node *parse_alt(struct rx *r)
+{
+    if (++r->depth > MOST_DEPTH) {
+        rx_no(r, "too deep");
+        return NULL;
+    }
+    struct node *all = parse_cat(r);
+    while (all && r->i < r->n && r->p[r->i] == '|') {
+        r->i++;
+        if (r->aheads && r->depth == 1) {
+            rx_no(r, "look-ahead in one of several alternatives");
+            return NULL;
+        }
+        struct node *one = parse_cat(r), *alt = one ? node_new(r, N_ALT) : NULL;
+        if (!alt)
+            return NULL;
+        alt->a = all;
+        alt->b = one;
+        all = alt;
+    }
+    r->depth--;
+    return all;
+}
+
+/* ---- the machine with branches
+ * ---------------------------------------------------------------------- */
+
+static uint32_t state_new(struct rx *r, int kind, const struct charset *set, uint32_t a, uint32_t b)
+{
+    if (r->n_st == MOST_NFA) {
+        rx_no(r, "too large");
+        return UINT32_MAX;
+    }
+    if (r->n_st == r->cap_st) {
+        const uint32_t cap = r->cap_st ? 2 * r->cap_st : 64;
+        struct state *p = realloc(r->st, cap * sizeof *p);
+        if (!p) {
+            err_set(r->e, ERR_MEMORY, "out of memory");
+            return UINT32_MAX;
+        }
+        r->st = p;
+        r->cap_st = cap;
+    }
+    r->st[r->n_st] = (struct state){kind, set, a, b};
+    return r->n_st++;
+}
+
+/* The states of `n` before `next`: its first, UINT32_MAX on error. The tree leans left (N_CAT), so
+ * the loop keeps the stack as deep as the parentheses are. */
+static uint32_t lay(struct rx *r, const struct node *n, uint32_t next)
+{
+    for (;;) {
+        if (next == UINT32_MAX)
+            return next;
+        switch (n->kind) {
+        case N_EMPTY:
+            return next;
+        case N_SET:
+            return state_new(r, S_SET, n->set, next, 0);
+        case N_BEGIN:
+            return state_new(r, S_BEGIN, NULL, next, 0);
+        case N_END:
+            return state_new(r, S_END, NULL, next, 0);
+        case N_CAT:
+            next = lay(r, n->b, next);
+            n = n->a;
+            continue;
+        case N_ALT: {
+            uint32_t all = lay(r, n->b, next);
+            for (n = n->a; all != UINT32_MAX; n = n->a) {
+                const uint32_t one = lay(r, n->kind == N_ALT ? n->b : n, next);
+                all = one == UINT32_MAX ? one : state_new(r, S_SPLIT, NULL, one, all);
+                if (n->kind != N_ALT)
+                    break;
+            }
+            return all;
+        }
+        case N_REP: {
+            uint32_t at = next;
+            if (n->most == NO_END) {
+                at = state_new(r, S_SPLIT, NULL, next, next);
+                const uint32_t body = at == UINT32_MAX ? at : lay(r, n->a, at);
+                if (body == UINT32_MAX)
+                    return body;
+                r->st[at].a = body;
+            } else {
+                for (uint32_t k = n->least; k < n->most && at != UINT32_MAX; k++) {
+                    const uint32_t body = lay(r, n->a, at);
+                    at = body == UINT32_MAX ? body : state_new(r, S_SPLIT, NULL, body, next);
+                }
+            }
+            for (uint32_t k = 0; k < n->least && at != UINT32_MAX; k++)
+                at = lay(r, n->a, at);
+            return at;
+        }
+        }
+    }
+}
+
+/* ---- the table: subset construction
+ * ------------------------------------------------------------------- */
+
+struct subset { /* a state of the table: states of the machine, sorted */
+    uint32_t n, *v;
+};
+struct table {
+    struct rx *r;
+    struct subset *sets;
+    uint32_t n, cap;
+    struct map of;
+    uint8_t *mark; /* scratch of closure */
+    uint32_t *stack, *list;
+};
+
+/* Follow edges that read nothing. list: sets, ends and finals that were met. */
+static uint32_t closure(struct table *t, const uint32_t *from, uint32_t n, bool begin, bool end)
+{
+    uint32_t top = 0, count = 0;
+    memset(t->mark, 0, t->r->n_st);
+    for (uint32_t i = 0; i < n; i++)
+        if (!t->mark[from[i]]) {
+            t->mark[from[i]] = 1;
+            t->stack[top++] = from[i];
+        }
+    while (top) {
+        const uint32_t s = t->stack[--top];
+        const struct state *st = &t->r->st[s];
+        uint32_t to[2], n_to = 0;
+        if (st->kind == S_SPLIT) {
+            to[n_to++] = st->a;
+            to[n_to++] = st->b;
+        } else if ((st->kind == S_BEGIN && begin) || (st->kind == S_END && end)) {
+            to[n_to++] = st->a;
+        }
+        if (st->kind == S_SET || st->kind == S_FINAL || st->kind == S_END)
+            t->list[count++] = s;
+        for (uint32_t k = 0; k < n_to; k++)
+            if (!t->mark[to[k]]) {
+                t->mark[to[k]] = 1;
+                t->stack[top++] = to[k];
+            }
+    }
+    qsort(t->list, count, sizeof *t->list, by_lo);
+    return count;
+}
+
+static bool has_final(const struct table *t, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (t->r->st[t->list[i]].kind == S_FINAL)
+            return true;
+    return false;
+}
+
+/* The table's state for list[0..n). */
+static int subset_of(struct table *t, uint32_t n, uint32_t *out)
+{
+    uint64_t h = hash_bytes(7, t->list, n * sizeof *t->list) | 1;
+    *out = map_get(&t->of, h);
+    if (*out != UINT32_MAX)
+        return 0;
+    if (t->n == MOST_DFA)
+        return rx_no(t->r, "too large");
+    if (t->n == t->cap) {
+        const uint32_t cap = t->cap ? 2 * t->cap : 64;
+        struct subset *p = realloc(t->sets, cap * sizeof *p);
+        if (!p)
+            return err_set(t->r->e, ERR_MEMORY, "out of memory");
+        t->sets = p;
+        t->cap = cap;
+    }
+    struct subset *s = &t->sets[t->n];
+    s->v = arena_alloc(t->r->arena, (n + 1) * sizeof *s->v, 4);
+    if (!s->v || map_put(&t->of, h, t->n) != 0)
+        return err_set(t->r->e, ERR_MEMORY, "out of memory");
+    memcpy(s->v, t->list, n * sizeof *s->v);
+    s->n = n;
+    *out = t->n++;
+    return 0;
+}
+
+static bool set_has(const struct charset *s, uint32_t cp)
+{
+    for (uint32_t i = 0; i < s->n; i += 2)
+        if (cp >= s->ranges[i] && cp <= s->ranges[i + 1])
+            return true;
+    return false;
+}
+
+/* Cut all code points where some set begins or ends; ranges with the same members are a class. */
+static int cut_ranges(struct rx *r, struct dfa *d, uint32_t **sample)
+{
+    uint32_t n = 0, m = 0, cap = 1024, *cuts = malloc((cap + 2) * sizeof *cuts);
+    struct map of = {0};
+    int rc = -1;
+    if (!cuts)
+        return err_set(r->e, ERR_MEMORY, "out of memory");
+    cuts[n++] = 0;
+    for (uint32_t s = 0; s < r->n_st; s++) {
+        const struct charset *c = r->st[s].set;
+        for (uint32_t i = 0; r->st[s].kind == S_SET && i < c->n; i++) {
+            if (n > cap) { /* the same sets again and again */
+                qsort(cuts, n, sizeof *cuts, by_lo);
+                m = 0;
+                for (uint32_t k = 0; k < n; k++)
+                    if (!m || cuts[m - 1] != cuts[k])
+                        cuts[m++] = cuts[k];
+                n = m;
+                cap = 2 * n + 1024;
+                uint32_t *p = realloc(cuts, (cap + 2) * sizeof *p);
+                if (!p) {
+                    err_set(r->e, ERR_MEMORY, "out of memory");
+                    goto done;
+                }
+                cuts = p;
+            }
+            const uint32_t at = i % 2 ? c->ranges[i] + 1 : c->ranges[i];
+            if (at <= LAST_CHAR)
+                cuts[n++] = at;
+        }
+    }
+    qsort(cuts, n, sizeof *cuts, by_lo);
+    m = 0;
+    for (uint32_t k = 0; k < n; k++)
+        if (!m || cuts[m - 1] != cuts[k])
+            cuts[m++] = cuts[k];
+    rc = 0;
+    d->n_ranges = m;
+    d->lo = arena_alloc(r->arena, ((size_t)m + 1) * sizeof *d->lo, 4);
+    d->class_of = arena_alloc(r->arena, ((size_t)m + 1) * sizeof *d->class_of, 2);
+    *sample = arena_alloc(r->arena, ((size_t)m + 1) * sizeof **sample, 4);
+    if (!d->lo || !d->class_of || !*sample) {
+        rc = err_set(r->e, ERR_MEMORY, "out of memory");
+        goto done;
+    }
+    for (uint32_t k = 0; k < m && rc == 0; k++) {
+        uint64_t h = 3;
+        for (uint32_t s = 0; s < r->n_st; s++)
+            if (r->st[s].kind == S_SET) {
+                const unsigned char in = set_has(r->st[s].set, cuts[k]);
+                h = (h ^ in) * 0x100000001b3u + s;
+                h ^= h >> 31;
+            }
+        uint32_t c = map_get(&of, h | 1);
+        if (c == UINT32_MAX) {
+            c = d->n_classes++;
+            (*sample)[c] = cuts[k];
+            if (c > UINT16_MAX)
+                rc = rx_no(r, "too many classes");
+            else if (map_put(&of, h | 1, c) != 0)
+                rc = err_set(r->e, ERR_MEMORY, "out of memory");
+        }
+        d->lo[k] = cuts[k];
+        d->class_of[k] = (uint16_t)c;
+    }
+    d->lo[m] = LAST_CHAR + 1;
+done:
+    map_free(&of);
+    free(cuts);
+    return rc;
+}
+
+static struct dfa *build(struct rx *r, const struct node *tree, struct arena *out)
+{
+    static const uint32_t everything[] = {0, LAST_CHAR};
+    static const struct charset any = {.n = 2, .ranges = everything};
+    struct dfa raw = {0}, *d = NULL;
+    struct table t = {.r = r};
+    uint32_t *sample = NULL, *next = NULL;
+    uint8_t *accept = NULL;
+    size_t cap = 0, cap_accept = 0;
+    r->n_st = 0;
+    /* .* pattern .*, for it may lie anywhere */
+    const uint32_t final = state_new(r, S_FINAL, NULL, 0, 0);
+    const uint32_t tail = final == UINT32_MAX ? final : state_new(r, S_SPLIT, NULL, final, final);
+    const uint32_t more = tail == UINT32_MAX ? tail : state_new(r, S_SET, &any, tail, 0);
+    if (more == UINT32_MAX)
+        goto done;
+    r->st[tail].b = more;
+    const uint32_t body = lay(r, tree, tail);
+    const uint32_t head = body == UINT32_MAX ? body : state_new(r, S_SPLIT, NULL, body, body);
+    const uint32_t skip = head == UINT32_MAX ? head : state_new(r, S_SET, &any, head, 0);
+    if (skip == UINT32_MAX)
+        goto done;
+    r->st[head].b = skip;
+    if (cut_ranges(r, &raw, &sample) != 0)
+        goto done;
+    t.mark = malloc(r->n_st);
+    t.stack = malloc(r->n_st * sizeof *t.stack);
+    t.list = malloc(r->n_st * sizeof *t.list);
+    uint32_t *moved = arena_alloc(r->arena, r->n_st * sizeof *moved, 4);
+    if (!t.mark || !t.stack || !t.list || !moved) {
+        err_set(r->e, ERR_MEMORY, "out of memory");
+        goto done;
+    }
+    uint32_t id;
+    if (subset_of(&t, closure(&t, &head, 1, true, false), &id) != 0)
+        goto done;
+    const bool empty_fits = has_final(&t, closure(&t, &head, 1, true, true));
+    for (uint32_t s = 0; s < t.n; s++) {
+        if ((size_t)(s + 1) * raw.n_classes > cap || s + 1 > cap_accept) {
+            cap = 2 * (size_t)(s + 1) * raw.n_classes;
+            cap_accept = 2 * (size_t)(s + 1);
+            uint32_t *p = realloc(next, cap * sizeof *p);
+            next = p ? p : next;
+            uint8_t *q = realloc(accept, cap_accept);
+            accept = q ? q : accept;
+            if (!p || !q) {
+                err_set(r->e, ERR_MEMORY, "out of memory");
+                goto done;
+            }
+        }
+        accept[s] =
+            s ? has_final(&t, closure(&t, t.sets[s].v, t.sets[s].n, false, true)) : empty_fits;
+        for (uint32_t c = 0; c < raw.n_classes; c++) {
+            uint32_t n_moved = 0, *to = &next[(size_t)s * raw.n_classes + c];
+            for (uint32_t i = 0; i < t.sets[s].n; i++) {
+                const struct state *st = &r->st[t.sets[s].v[i]];
+                if (st->kind == S_SET && set_has(st->set, sample[c]))
+                    moved[n_moved++] = st->a;
+            }
+            *to = DFA_DEAD;
+            if (n_moved && subset_of(&t, closure(&t, moved, n_moved, false, false), to) != 0)
+                goto done;
+        }
+    }
+    raw.n_states = t.n;
+    raw.next = next;
+    raw.accept = accept;
+    d = dfa_finish(out, &raw, r->e);
+done:
+    map_free(&t.of);
+    free(t.sets);
+    free(t.mark);
+    free(t.stack);
+    free(t.list);
+    free(next);
+    free(accept);
+    return d;
+}
+
+struct dfa *regex_compile(struct arena *a, const char *pattern, size_t n, struct err *e)
+{
+    struct err own = {0};
+    struct arena scratch = {0};
+    struct rx r = {.p = pattern, .n = n, .arena = &scratch, .e = e ? e : &own};
+    struct dfa *d = NULL;
+    if (!text_is_utf8(pattern, n)) {
+        rx_no(&r, "not UTF-8");
+        return NULL;
+    }
+    struct node *tree = parse_alt(&r);
+    if (tree && r.i < r.n) {
+        rx_no(&r, "a ) without its (");
+        tree = NULL;
+    }
+    if (tree)
+        d = build(&r, tree, a);
+    for (struct ahead *h = r.aheads; d && h; h = h->next) {
+        /* It begins where the pattern does: at the start. */
+        struct node *begin = node_new(&r, N_BEGIN), *cat = begin ? node_new(&r, N_CAT) : NULL;
+        if (!cat) {
+            d = NULL;
+            break;
+        }
+        cat->a = begin;
+        cat->b = h->what;
+        const struct dfa *x = build(&r, cat, a);
+        d = x ? dfa_merge(a, d, x, h->neg ? DFA_BUT : DFA_AND, e) : NULL;
+    }
+    free(r.st);
+    arena_free(&scratch);
+    return d;
+}

@@ -1,0 +1,610 @@
+/* engine/grammar/step.c - one byte on, from each kind of place in a JSON text.
+ *
+ * No place is entered from which the value cannot be finished: a property that is skipped must be
+ * optional, a comma needs an item or a key behind it, a string keeps an end within its length. So a
+ * text that goes on is a text that can end, and a model that is led by masks never meets a wall. */
+#include "engine/grammar/machine.h"
+
+#include <string.h>
+
+enum { MOST_NEW_DIGITS = 38 }; /* of a number that must differ: its value is kept whole */
+
+static const struct term *term_at(struct machine *m, term_id t)
+{
+    return &grammar_of(m)->terms[t];
+}
+
+static bool term_is_alive(struct machine *m, term_id t)
+{
+    return term_at(m, t)->life == 1;
+}
+
+/* ---- texts that must differ
+ * ---------------------------------------------------------------------------- */
+
+static bool chain_begins(const struct chain *text, const struct chain *with)
+{
+    while (text && text->len > with->len)
+        text = text->prev;
+    return text == with;
+}
+
+/* How many used texts begin with this one. */
+static uint32_t used_with(const struct used *u, const struct chain *with)
+{
+    uint32_t n = 0;
+    for (; u; u = u->next)
+        n += chain_begins(u->text, with);
+    return n;
+}
+
+static uint32_t used_count(const struct used *u)
+{
+    uint32_t n = 0;
+    for (; u; u = u->next)
+        n++;
+    return n;
+}
+
+static bool is_used(const struct used *u, const struct chain *text)
+{
+    for (; u; u = u->next)
+        if (u->text == text)
+            return true;
+    return false;
+}
+
+/* The text that tells values apart starts with their type: "1" is not 1. */
+static const struct chain *text_start(struct machine *m, uint32_t kind)
+{
+    const struct chain *root = chain_get(m, NULL, 0);
+    return root ? chain_get(m, root, LAST_CHAR + 1 + kind) : NULL;
+}
+
+static bool must_differ(const struct frame *up)
+{
+    return up && up->kind == F_ARR && ((const struct atom *)up->what)->arr.unique;
+}
+
+/* ---- values
+ * -----------------------------------------------------------------------------------------------
+ */
+
+void value_end(struct machine *m, const struct frame *f)
+{
+    const struct frame *up = f->up;
+    if (!up) {
+        emit(m, NULL);
+    } else if (up->kind == F_SEQ || up->kind == F_REPEAT) {
+        seq_return(m, up);
+    } else if (must_differ(up) && f->text) {
+        struct frame x = *up;
+        x.used = used_add(m, up->used, f->text);
+        if (x.used)
+            emit(m, frame_get(m, &x));
+    } else {
+        emit(m, up);
+    }
+}
+
+/* The value that a number's text says, as a text that equal numbers share: 1, 1.0 and 1e0 are one.
+ */
+static const struct chain *number_value(struct machine *m, const struct chain *text)
+{
+    char digits[400];
+    struct decimal v;
+    const struct chain *at = text, *out = text_start(m, K_NUM);
+    uint32_t n = text->len - out->len;
+    if (n >= sizeof digits)
+        return NULL;
+    digits[n] = 0;
+    for (; n; at = at->prev)
+        digits[--n] = (char)at->cp;
+    if (decimal_read(digits, &v) != 0)
+        return NULL;
+    out = chain_get(m, out, (uint32_t)(v.exp10 + 1000) * 2 + v.neg);
+    for (int i = 0; i < v.n && out; i++)
+        out = chain_get(m, out, (uint32_t)v.d[i]);
+    return out;
+}
+
+static void number_go(struct machine *m, struct frame *x, const struct numbers *n, uint32_t state,
+                      unsigned char c)
+{
+    if (state == DFA_DEAD)
+        return;
+    x->a = state;
+    bool ends = n->accept[state] != 0;
+    struct frame done = *x;
+    if (x->text) {
+        /* A value has few texts (zeros at its end): where far more numbers go on than values are
+         * used, one that is new goes on. */
+        x->text = n->distinct || num_symbol(c) < 12 ? chain_get(m, x->text, c) : NULL; /* no 1e5 */
+        if (!x->text || (n->distinct ? n->count[state] <= used_with(x->up->used, x->text)
+                                     : n->count[state] / 32 <= used_count(x->up->used) ||
+                                           x->text->len > MOST_NEW_DIGITS))
+            return;
+        done.text = n->distinct ? x->text : number_value(m, x->text);
+        ends = ends && done.text && !is_used(x->up->used, done.text);
+    }
+    const struct frame *f = frame_get(m, x);
+    if (!f)
+        return;
+    emit(m, f);
+    if (ends) {
+        done.a = state;
+        value_end(m, &done);
+    }
+}
+
+static void start_value(struct machine *m, const struct frame *up, term_id t, uint16_t depth,
+                        unsigned char c)
+{
+    const struct term *term = term_at(m, t);
+    const bool differ = must_differ(up);
+    for (uint32_t i = 0; i < term->n_atoms; i++) {
+        const struct atom *a = term->atoms[i];
+        struct frame x = {.up = up, .what = a, .depth = depth};
+        if (differ && !(x.text = text_start(m, a->kind)))
+            return;
+        switch (a->kind) {
+        case K_NULL:
+        case K_TRUE:
+        case K_FALSE:
+            if (c != (a->kind == K_NULL   ? 'n'
+                      : a->kind == K_TRUE ? 't'
+                                          : 'f') ||
+                (differ && is_used(up->used, x.text)))
+                break;
+            x.kind = F_WORD;
+            x.what = NULL;
+            x.a = a->kind;
+            x.b = 1;
+            emit(m, frame_get(m, &x));
+            break;
+        case K_NUM: {
+            const int s = num_symbol(c);
+            x.kind = F_NUM;
+            if (s >= 0)
+                number_go(m, &x, a->num, a->num->next[0][s], c);
+            break;
+        }
+        case K_STR:
+            if (c != '"')
+                break;
+            x.kind = F_STR;
+            x.a = a->str.dfa->start;
+            if (differ && dfa_count(a->str.dfa, x.a, a->str.most) <= used_with(up->used, x.text))
+                break;
+            emit(m, frame_get(m, &x));
+            break;
+        default:
+            if (c != (a->kind == K_ARR ? '[' : '{') || depth >= MOST_NESTING)
+                break;
+            x.kind = a->kind == K_ARR ? F_ARR : F_OBJ;
+            x.text = NULL;
+            x.depth = depth + 1;
+            emit(m, frame_get(m, &x));
+        }
+    }
+}
+
+/* White space between the parts: one newline, and blanks enough to indent by four. */
+static bool take_blank(struct machine *m, const struct frame *f, unsigned char c)
+{
+    struct frame x = *f;
+    const uint32_t most = f->depth > 4 ? 4u * f->depth : WS_BLANKS;
+    if (c == '\n') {
+        if (f->ws & WS_NEWLINE)
+            return true;
+        x.ws |= WS_NEWLINE;
+    } else if (c == ' ' || c == '\t') {
+        /* The count can pass the newline's bit at a depth of 64: it has the bits above it too. */
+        const uint32_t n = (f->ws & 0xffu) | (uint32_t)(f->ws >> 9) << 8;
+        if (n >= most)
+            return true;
+        x.ws = (uint16_t)((f->ws & WS_NEWLINE) | ((n + 1) & 0xff) | ((n + 1) >> 8) << 9);
+    } else {
+        return false;
+    }
+    emit(m, frame_get(m, &x));
+    return true;
+}
+
+/* ---- strings
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Can some character in lo..hi go on to a text that is not used up? */
+static bool leads_to_new(struct machine *m, const struct frame *f, const struct dfa *d,
+                         uint32_t most, const struct used *used, uint32_t lo, uint32_t hi)
+{
+    const uint32_t n_used = used_with(used, f->text);
+    uint32_t tried = 0;
+    for (uint32_t cp = lo; cp <= hi && tried <= n_used; cp++) {
+        const uint32_t to = dfa_step(d, f->a, cp);
+        if (to == DFA_DEAD)
+            continue; /* only small automata come here: their ranges are short */
+        const struct chain *text = chain_get(m, f->text, cp);
+        if (!text)
+            return false;
+        if (dfa_count(d, to, most) > used_with(used, text))
+            return true;
+        tried++;
+    }
+    return tried > n_used;
+}
+
+static void step_string(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const struct atom *a = f->what;
+    const struct dfa *d = a->str.dfa;
+    const uint32_t most = a->str.most, least = a->str.least;
+    const struct used *used = f->text ? f->up->used : NULL;
+    struct frame x = *f;
+    struct char_reach r;
+    uint32_t cp;
+    switch (char_step(&x.c, c, &cp, &r)) {
+    case CHAR_QUOTE:
+        if (d->accept[f->a] && f->b >= least && f->b <= most &&
+            !(f->text && is_used(used, f->text)))
+            value_end(m, f);
+        break;
+    case CHAR_PART: {
+        const uint32_t need = least > f->b + 1 ? least - f->b - 1 : 0;
+        if (most != NO_END && f->b >= most)
+            break;
+        const uint32_t far = most == NO_END ? NO_END - 1 : most - f->b - 1;
+        for (uint32_t i = 0; i < r.n; i++)
+            if (dfa_leads(d, f->a, r.lo[i], r.hi[i], need, far) &&
+                (!f->text ||
+                 leads_to_new(m, f, d, most == NO_END ? NO_END : far, used, r.lo[i], r.hi[i]))) {
+                emit(m, frame_get(m, &x));
+                break;
+            }
+        break;
+    }
+    case CHAR_WHOLE:
+        x.a = dfa_step(d, f->a, cp);
+        x.b = f->b + 1;
+        if (!string_lives(a, x.a, x.b))
+            break;
+        if (most == NO_END && x.b > least)
+            x.b = least; /* nothing is left to count */
+        if (f->text) {
+            x.text = chain_get(m, f->text, cp);
+            if (!x.text ||
+                dfa_count(d, x.a, most == NO_END ? NO_END : most - x.b) <= used_with(used, x.text))
+                break;
+        }
+        emit(m, frame_get(m, &x));
+        break;
+    case CHAR_BAD:
+        break;
+    }
+}
+
+/* ---- arrays
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t counted(const struct frame *f, uint32_t k)
+{
+    return f->b >> (8 * k) & 255;
+}
+
+/* Items that `contains` still asks for. */
+static uint32_t items_wanted(const struct atom *a, const struct frame *f)
+{
+    uint32_t most = 0;
+    for (uint32_t k = 0; k < a->arr.n_contains; k++) {
+        const uint32_t least = a->arr.contains[k]->least, n = counted(f, k);
+        if (n < least && least - n > most)
+            most = least - n;
+    }
+    return most;
+}
+
+/* How many different values the items can have, as far as it can be told from here. */
+static uint32_t values_of(struct machine *m, term_id t)
+{
+    const struct term *term = term_at(m, t);
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < term->n_atoms; i++) {
+        const struct atom *a = term->atoms[i];
+        n += a->kind == K_NUM   ? a->num->count[0]
+             : a->kind == K_STR ? dfa_count(a->str.dfa, a->str.dfa->start, a->str.most)
+                                : 1;
+    }
+    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+/* The item that would come next, for each way to count it: calls start_value unless `c` is 0 and
+ * only whether there is one is asked. */
+static bool next_item(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const struct atom *a = f->what;
+    const uint32_t k = f->a < a->arr.n_prefix ? f->a : a->arr.n_prefix;
+    const term_id plain = f->a < a->arr.n_prefix ? a->arr.prefix[f->a] : a->arr.rest;
+    const uint32_t cap = a->arr.least > a->arr.n_prefix ? a->arr.least : a->arr.n_prefix;
+    bool some = false;
+    if (f->a >= a->arr.most)
+        return false;
+    if (a->arr.unique && values_of(m, plain) <= used_count(f->used))
+        return false;
+    for (uint32_t set = 0; set < 1u << a->arr.n_contains; set++) {
+        const term_id t = a->arr.n_contains ? a->arr.picked[k * 8 + set] : plain;
+        struct frame x = *f;
+        if (!term_is_alive(m, t))
+            continue;
+        bool good = true;
+        for (uint32_t i = 0; i < a->arr.n_contains && good; i++) {
+            const struct contains *w = a->arr.contains[i];
+            const uint32_t n = counted(f, i);
+            if (!(set >> i & 1))
+                continue;
+            good = n < w->most && (n < w->least || w->most != NO_END) && n < 254;
+            x.b += 1u << (8 * i);
+        }
+        if (!good)
+            continue;
+        x.phase = AT_AFTER;
+        x.ws = 0;
+        x.a = f->a + 1;
+        if (a->arr.most != NO_END && items_wanted(a, &x) > a->arr.most - x.a)
+            continue;
+        if (a->arr.most == NO_END && x.a > cap)
+            x.a = cap;
+        some = true;
+        if (!c)
+            return true;
+        const struct frame *up = frame_get(m, &x);
+        if (up)
+            start_value(m, up, t, f->depth, c);
+    }
+    return some;
+}
+
+static void step_array(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const struct atom *a = f->what;
+    if (take_blank(m, f, c))
+        return;
+    if (c == ']' && f->phase != AT_COMMA) {
+        if (f->a >= a->arr.least && !items_wanted(a, f))
+            value_end(m, f);
+        return;
+    }
+    if (f->phase != AT_AFTER) {
+        next_item(m, f, c);
+    } else if (c == ',' && next_item(m, f, 0)) {
+        struct frame x = *f;
+        x.phase = AT_COMMA;
+        x.ws = 0;
+        emit(m, frame_get(m, &x));
+    }
+}
+
+/* ---- objects
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* The keys that may come next: emits their first place, or only says whether there is one. */
+static bool next_key(struct machine *m, const struct frame *f, bool go)
+{
+    const struct atom *a = f->what;
+    const uint32_t n = a->obj.n_props;
+    bool some = false, has_extras = false;
+    if (f->b >= a->obj.most)
+        return false;
+    for (uint32_t i = 0; i < a->obj.n_extras; i++)
+        has_extras |= term_is_alive(m, a->obj.extras[i].term);
+    uint32_t p = f->a;
+    for (; p < n; p++) {
+        const struct prop *q = &a->obj.props[p];
+        const bool fits = f->b + 1 + a->obj.needed[p + 1] <= a->obj.most &&
+                          (has_extras || f->b + (n - p) >= a->obj.least);
+        if (term_is_alive(m, q->term) && fits) {
+            some = true;
+            if (!go)
+                return true;
+            const struct frame x = {.up = f, .what = q, .kind = F_KEY, .depth = f->depth};
+            emit(m, frame_get(m, &x));
+        }
+        if (q->required)
+            return some; /* it cannot be passed over */
+    }
+    for (uint32_t i = 0; i < a->obj.n_extras; i++) {
+        const struct extra *q = &a->obj.extras[i];
+        if (!term_is_alive(m, q->term))
+            continue;
+        struct frame x = {
+            .up = f, .what = q, .kind = F_XKEY, .a = q->keys->start, .depth = f->depth};
+        if (a->obj.distinct) {
+            x.text = text_start(m, K_STR);
+            if (!x.text || dfa_count(q->keys, x.a, NO_END) <= used_with(f->used, x.text))
+                continue;
+        }
+        some = true;
+        if (!go)
+            return true;
+        emit(m, frame_get(m, &x));
+    }
+    return some;
+}
+
+/* Behind a key: its object waits for the colon. */
+static void key_end(struct machine *m, const struct frame *f, uint32_t next, term_id t,
+                    const struct chain *text)
+{
+    struct frame x = *f->up;
+    const struct atom *a = x.what;
+    x.phase = AT_COLON;
+    x.ws = 0;
+    x.a = next;
+    x.b++;
+    if (a->obj.most == NO_END && x.b > a->obj.least)
+        x.b = a->obj.least;
+    x.c = t;
+    if (text && !(x.used = used_add(m, x.used, text)))
+        return;
+    emit(m, frame_get(m, &x));
+}
+
+static void step_key(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const struct prop *p = f->what;
+    const struct atom *a = f->up->what;
+    struct frame x = *f;
+    struct char_reach r;
+    uint32_t cp, want = 0;
+    bool bad;
+    const size_t n =
+        f->a < p->n_name ? text_decode(p->name + f->a, p->n_name - f->a, &want, &bad) : 0;
+    switch (char_step(&x.c, c, &cp, &r)) {
+    case CHAR_QUOTE:
+        if (!n)
+            key_end(m, f, (uint32_t)(p - a->obj.props) + 1, p->term, NULL);
+        break;
+    case CHAR_PART:
+        for (uint32_t i = 0; n && i < r.n; i++)
+            if (want >= r.lo[i] && want <= r.hi[i]) {
+                emit(m, frame_get(m, &x));
+                break;
+            }
+        break;
+    case CHAR_WHOLE:
+        if (n && cp == want) {
+            x.a += (uint32_t)n;
+            emit(m, frame_get(m, &x));
+        }
+        break;
+    case CHAR_BAD:
+        break;
+    }
+}
+
+static void step_extra_key(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const struct extra *e = f->what;
+    const struct atom *a = f->up->what;
+    struct frame x = *f;
+    struct char_reach r;
+    uint32_t cp;
+    switch (char_step(&x.c, c, &cp, &r)) {
+    case CHAR_QUOTE:
+        if (e->keys->accept[f->a] && !(f->text && is_used(f->up->used, f->text)))
+            key_end(m, f, a->obj.n_props, e->term, f->text);
+        break;
+    case CHAR_PART:
+        for (uint32_t i = 0; i < r.n; i++)
+            if (dfa_leads(e->keys, f->a, r.lo[i], r.hi[i], 0, NO_END - 1) &&
+                (!f->text || leads_to_new(m, f, e->keys, NO_END, f->up->used, r.lo[i], r.hi[i]))) {
+                emit(m, frame_get(m, &x));
+                break;
+            }
+        break;
+    case CHAR_WHOLE:
+        x.a = dfa_step(e->keys, f->a, cp);
+        if (x.a == DFA_DEAD)
+            break;
+        if (f->text) {
+            x.text = chain_get(m, f->text, cp);
+            if (!x.text || dfa_count(e->keys, x.a, NO_END) <= used_with(f->up->used, x.text))
+                break;
+        }
+        emit(m, frame_get(m, &x));
+        break;
+    case CHAR_BAD:
+        break;
+    }
+}
+
+static void step_object(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const struct atom *a = f->what;
+    struct frame x = *f;
+    x.ws = 0;
+    if (f->phase == AT_COLON) {
+        x.phase = AT_VALUE;
+        if (c == ':')
+            emit(m, frame_get(m, &x));
+        return;
+    }
+    if (take_blank(m, f, c))
+        return;
+    if (f->phase == AT_VALUE) {
+        x.phase = AT_AFTER;
+        x.c = 0;
+        const struct frame *up = frame_get(m, &x);
+        if (up)
+            start_value(m, up, f->c, f->depth, c);
+    } else if (c == '}') {
+        if (f->phase != AT_COMMA && !a->obj.needed[f->a] && f->b >= a->obj.least)
+            value_end(m, f);
+    } else if (c == ',' && f->phase == AT_AFTER) {
+        x.phase = AT_COMMA;
+        if (next_key(m, f, false))
+            emit(m, frame_get(m, &x));
+    } else if (c == '"' && f->phase != AT_AFTER) {
+        next_key(m, f, true);
+    }
+}
+
+/* ---- all kinds
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void step_word(struct machine *m, const struct frame *f, unsigned char c)
+{
+    const char *word = f->a == K_NULL ? "null" : f->a == K_TRUE ? "true" : "false";
+    struct frame x = *f;
+    if ((unsigned char)word[f->b] != c)
+        return;
+    x.b++;
+    if (!word[x.b]) {
+        value_end(m, f);
+        return;
+    }
+    emit(m, frame_get(m, &x));
+}
+
+void step_frame(struct machine *m, const struct frame *f, unsigned char c)
+{
+    switch (f->kind) {
+    case F_VALUE:
+        start_value(m, f->up, f->a, f->depth, c);
+        break;
+    case F_WORD:
+        step_word(m, f, c);
+        break;
+    case F_NUM: {
+        const struct atom *a = f->what;
+        const int s = num_symbol(c);
+        struct frame x = *f;
+        if (s >= 0)
+            number_go(m, &x, a->num, a->num->next[f->a][s], c);
+        break;
+    }
+    case F_STR:
+        step_string(m, f, c);
+        break;
+    case F_KEY:
+        step_key(m, f, c);
+        break;
+    case F_XKEY:
+        step_extra_key(m, f, c);
+        break;
+    case F_ARR:
+        step_array(m, f, c);
+        break;
+    case F_OBJ:
+        step_object(m, f, c);
+        break;
+    case F_CHARS:
+        step_chars(m, f, c);
+        break;
+    case F_SEQ:
+    case F_REPEAT:
+        break; /* never the place itself */
+    }
+}

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Constrained output, judged by others.
+
+    tests/run_schemas.py CHASKI [--data DIR] [--samples N]
+
+1. The cases of DIR (check_jsonschema.py beside its *.jsonl.xz): nothing may be wrong.
+2. Random texts that `chaski accept` says may be produced, for the schemas of tests/data/schemas.jsonl (and
+   of DIR): each must end, parse, and validate with the PyPI package jsonschema. A text that ran into a wall,
+   where nothing may follow and it is no value yet, fails.
+Last line: N passed, N failed, N skipped.
+"""
+import argparse
+import json
+import lzma
+import pathlib
+import random
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+LONGEST = 4096  # bytes of a sample; chaski stops there
+REFUSED = 40  # percent of the suite's schemas that may be refused: it is made of odd ones
+
+
+class Accept:
+    def __init__(self, chaski):
+        self.p = subprocess.Popen([chaski, "accept"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, **request):
+        self.p.stdin.write(json.dumps(request).encode() + b"\n")
+        self.p.stdin.flush()
+        word, _, rest = self.p.stdout.readline().decode().strip().partition(":")
+        if not word:
+            raise SystemExit("chaski accept died on %s" % json.dumps(request)[:500])
+        return word, rest.strip()
+
+
+def schemas(folder):
+    for line in open(HERE / "data/schemas.jsonl", encoding="utf-8"):
+        yield json.loads(line)
+    for name in ("real", "suite") if folder else ():
+        with lzma.open(folder / (name + ".jsonl.xz"), "rt", encoding="ascii") as f:
+            next(f)
+            for line in f:
+                case = json.loads(line)
+                yield {"id": case["id"], "draft": case["draft"], "schema": case["schema"]}
+
+
+def random_schema(r, depth=0):
+    """A schema as users write them: objects of a few properties, lists, enums, limits."""
+    kinds = ["string", "integer", "number", "boolean", "enum", "const", "pattern", "range", "format", "union"]
+    kind = r.choice(kinds + (["object", "array", "object", "array", "oneof", "allof"] if depth < 3 else []))
+    if kind == "object":
+        names = r.sample(["id", "name", "kind", "x y", "größe", "tags", "n", "last", "a\"b"], r.randint(0, 5))
+        s = {"type": "object", "properties": {n: random_schema(r, depth + 1) for n in names},
+             "required": [n for n in names if r.random() < 0.6]}
+        if r.random() < 0.5:
+            s["additionalProperties"] = r.choice([False, False, {"type": "integer"}])
+        if r.random() < 0.2:
+            s["minProperties"] = r.randint(0, len(names))
+        return s
+    if kind == "array":
+        s = {"type": "array", "items": random_schema(r, depth + 1)}
+        if r.random() < 0.6:
+            s["minItems"] = r.randint(0, 2)
+            s["maxItems"] = s["minItems"] + r.randint(0, 3)
+        return s
+    if kind == "oneof":
+        return {"oneOf": [{"type": "object", "properties": {"t": {"const": k}, "v": random_schema(r, depth + 1)},
+                           "required": ["t"]} for k in ("p", "q")]}
+    if kind == "allof":
+        return {"allOf": [{"type": "object", "properties": {"a": random_schema(r, depth + 1)}, "required": ["a"]},
+                          {"properties": {"b": random_schema(r, depth + 1)}}]}
+    if kind == "union":
+        return {"anyOf": [random_schema(r, depth + 1), {"type": "null"}]} if depth < 3 else {"type": "null"}
+    if kind == "string":
+        s = {"type": "string"}
+        if r.random() < 0.5:
+            s["minLength"] = r.randint(0, 3)
+            s["maxLength"] = s["minLength"] + r.randint(0, 9)
+        return s
+    if kind == "range":
+        lo = r.randint(-1000, 1000)
+        return {"type": r.choice(["integer", "number"]), "minimum": lo, "exclusiveMaximum": lo + r.randint(1, 5000)}
+    if kind == "enum":
+        return {"enum": r.sample([1, 2.5, "a", "ab", None, True, -7, "", "ü", [1], {"k": []}], r.randint(1, 5))}
+    if kind == "const":
+        return {"const": r.choice([0, "x", False, {"a": [1, "b"]}, [[]], 1.25])}
+    if kind == "pattern":
+        return {"type": "string", "pattern": r.choice(["^[a-z]{2,5}$", "^\\d+(\\.\\d+)?$", "x", "^(a|b)*c$",
+                                                       "^[^,]+,[^,]+$", "^(?=.*[0-9])[a-z0-9]{4}$"])}
+    if kind == "format":
+        return {"type": "string", "format": r.choice(["date", "date-time", "uuid", "ipv4", "ipv6", "email", "time"])}
+    return {"type": kind}
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("chaski")
+    ap.add_argument("--data", type=pathlib.Path)
+    ap.add_argument("--samples", type=int, default=8)
+    ap.add_argument("--random", type=int, default=150, help="random schemas")
+    a = ap.parse_args()
+    passed = failed = skipped = 0
+    if a.data and not a.data.is_dir():
+        print("no cases at %s: skipped" % a.data)
+        skipped += 1
+        a.data = None
+    if a.data:
+        rc = subprocess.run([sys.executable, a.data / "check_jsonschema.py", "--accept", a.chaski + " accept"],
+                            stdout=subprocess.PIPE, text=True)
+        print("\n".join(rc.stdout.splitlines()[-6:]))
+        passed, failed = passed + (rc.returncode == 0), failed + (rc.returncode != 0)
+    try:
+        import jsonschema
+    except ImportError:
+        print("no package jsonschema: random texts skipped")
+        print("%d passed, %d failed, %d skipped" % (passed, failed, skipped + 1))
+        return failed != 0
+    accept, refused = Accept(a.chaski), 0
+    r = random.Random(11)
+    cases = list(schemas(a.data)) + [{"id": "random/%d" % i, "draft": "2020-12", "schema": random_schema(r)}
+                                     for i in range(a.random)]
+    for case in cases:
+        kind = jsonschema.Draft7Validator if case["draft"] == "draft-07" else jsonschema.Draft202012Validator
+        judge = kind(case["schema"], format_checker=kind.FORMAT_CHECKER)
+        for seed in range(a.samples):
+            word, rest = accept.ask(schema=case["schema"], sample=seed)
+            if word == "refused":
+                if not case["id"].startswith("suite/"):
+                    print("FAIL %s: refused: %s" % (case["id"], rest))
+                    failed += 1
+                refused += 1
+                break
+            text = json.loads(rest)
+            try:
+                value = json.loads(text)
+                why = next((e.message for e in judge.iter_errors(value)), None)
+            except ValueError as e:
+                why = "cut at the limit" if len(text.encode()) >= LONGEST else "no JSON: %s" % e
+                if len(text.encode()) >= LONGEST:
+                    skipped += 1  # still going on: says nothing
+                    continue
+            if why is None and accept.ask(schema=case["schema"], text=text)[0] != "accept":
+                why = "made, but not accepted"
+            if why:
+                print("FAIL %s: seed %d: %s: %.300s" % (case["id"], seed, why, text))
+                failed += 1
+            else:
+                passed += 1
+    if refused * 100 > REFUSED * len(cases):
+        print("FAIL %d of %d schemas refused" % (refused, len(cases)))
+        failed += 1
+    print("%d of %d schemas refused; samples that were still going on at %d bytes count as skipped"
+          % (refused, len(cases), LONGEST))
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return failed != 0
+
+
+sys.exit(main())
