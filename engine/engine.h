@@ -188,8 +188,8 @@ struct eng_sink { /* called on an engine thread; must not block and must not cal
     void (*piece)(void *arg, const struct eng_piece *p);
     void (*done)(void *arg, const struct eng_stats *stats);
     void (*fail)(void *arg, const struct err *e);
-    /* The job got its place and its prompt is laid out: prompt_count, prompt_cached,
-     * prompt_truncated and load_ns count. Once, before any piece; not for ENG_LOAD. May be NULL. */
+    /* The job got its place and its prompt is laid out: prompt_count, prompt_truncated, load_ns and
+     * prompt_cached count (the last may grow while the prompt is read beside a like one). Once, before any piece; not for ENG_LOAD. May be NULL. */
     void (*start)(void *arg, const struct eng_stats *stats);
 };
 

@@ -532,6 +532,8 @@ void answer_run(struct call *c, const struct style *style)
     w->is_load = ask_is_empty(a);
     if (style->no_cache && a->stream)
         call_header(c, "cache-control", "no-cache");
+    if (style->sign_of_life && a->stream)
+        call_sign_of_life(c, style->sign_of_life);
     if (w->is_load && a->has_keep_alive && a->keep_alive_ns == 0) {
         if (m->model_layer)
             eng_unload(c->srv->cfg.eng, &m->model_layer->digest);
@@ -542,6 +544,46 @@ void answer_run(struct call *c, const struct style *style)
         submit(w, m);
     }
     store_model_free(m);
+}
+
+/* ---- counting without a load ----------------------------------------------------------------- */
+
+static int count(struct call *c, const struct ask *a, const struct store_model *m, size_t *n,
+                 struct err *e)
+{
+    const struct eng_info *info = NULL;
+    struct eng_request r = {0};
+    struct eng_text *text = NULL;
+    json_t *chat = NULL;
+    tok_id *context = NULL;
+    int rc = -1;
+    if (eng_model_info(c->srv->cfg.eng, m, &info, e) != 0 || check_abilities(c, a, m, info) != 0)
+        return -1;
+    if (lay_prompt(&r, a, 0, m, info, &chat, &context, e) == 0 &&
+        eng_text_open(c->srv->cfg.eng, m, &text, e) == 0)
+        rc = eng_text_prompt(text, r.chat, r.template_text, r.continue_last, NULL, n, e);
+    eng_text_close(text);
+    json_decref(chat);
+    free(context);
+    return rc;
+}
+
+void answer_count(struct call *c, const struct style *style)
+{
+    struct err e = {0};
+    struct ask a;
+    size_t n = 0;
+    if (ask_parse(&a, style, c->body, c->n_body, &e) != 0) {
+        call_fail(c, &e);
+        return;
+    }
+    struct store_model *m = model_find(c, a.model, true);
+    if (m && count(c, &a, m, &n, &e) == 0)
+        call_answer_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)n));
+    else if (m) /* the checks have answered when they failed */
+        call_fail(c, &e);
+    store_model_free(m);
+    ask_free(&a);
 }
 
 /* ---- the routes that go this way ----------------------------------------------------------- */

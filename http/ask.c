@@ -187,6 +187,50 @@ int ask_check_messages(struct ask *a, struct err *e)
     return 0;
 }
 
+int ask_choose_tools(struct ask *a, enum ask_tools choose, const char *name, struct err *e)
+{
+    bool is_known = choose != TOOLS_ONE;
+    for (size_t i = 0; !is_known && i < json_array_size(a->tools); i++) {
+        const json_t *f = field(json_array_get(a->tools, i), "function");
+        const char *its = json_string_value(field(f, "name"));
+        is_known = its && strcmp(its, name) == 0;
+    }
+    if (!is_known)
+        return err_set(e, ERR_INPUT, "tool_choice: unknown tool \"%s\"", name);
+    a->choose = choose;
+    a->choose_name = choose == TOOLS_ONE ? name : NULL;
+    if (choose == TOOLS_NONE)
+        a->tools = NULL;
+    return 0;
+}
+
+int ask_tool_choice(struct ask *a, const json_t *v, struct err *e)
+{
+    const char *word = json_string_value(v), *name = NULL;
+    if (!v)
+        return 0;
+    if (json_is_object(v)) {
+        const json_t *f = field(v, "function");
+        if (field_string(v, "type", "tool_choice.type", &word, e) != 0 ||
+            field_string(json_is_object(f) ? f : v, "name", "tool_choice.name", &name, e) != 0)
+            return -1;
+        if (word && (strcmp(word, "function") == 0 || strcmp(word, "tool") == 0))
+            return ask_choose_tools(a, TOOLS_ONE, name ? name : "", e);
+    } else if (!word) {
+        return type_error(v, "tool_choice", "string", e);
+    }
+    if (!word || !word[0] || strcmp(word, "auto") == 0)
+        return 0;
+    if (strcmp(word, "none") == 0)
+        return ask_choose_tools(a, TOOLS_NONE, NULL, e);
+    if (strcmp(word, "required") == 0 || strcmp(word, "any") == 0)
+        return ask_choose_tools(a, TOOLS_REQUIRED, NULL, e);
+    return err_set(e, ERR_INPUT,
+                   "invalid tool_choice: \"%s\" (must be \"none\", \"auto\", \"required\", or a "
+                   "tool)",
+                   word);
+}
+
 /* ---- the conversation ---------------------------------------------------------------------- */
 
 static json_t *joined_content(const json_t *v)

@@ -5,6 +5,7 @@
 #include "http/inside.h"
 
 enum ask_think { THINK_UNSET, THINK_OFF, THINK_ON };
+enum ask_tools { TOOLS_AUTO, TOOLS_NONE, TOOLS_REQUIRED, TOOLS_ONE }; /* tool_choice (12.6) */
 
 struct ask {      /* text and JSON are borrowed from `body` and `kept`, which it owns */
     json_t *body; /* as it was sent */
@@ -15,8 +16,9 @@ struct ask {      /* text and JSON are borrowed from `body` and `kept`, which it
     const json_t *prompts;     /* several strings instead of `prompt`: a choice each; or NULL */
     const json_t *messages;    /* chat: an array in the form of spec/api.md 6.1, or NULL */
     const json_t *tools;       /* a non-empty array in the form of 12.1, or NULL */
-    const json_t *tool_choice; /* as sent, or NULL (12.6) */
-    bool one_call;             /* parallel_tool_calls: false */
+    enum ask_tools choose;     /* what may or must be called; TOOLS_NONE: `tools` is NULL */
+    const char *choose_name;   /* the tool of TOOLS_ONE */
+    bool one_call;             /* at most one call in the answer */
     const json_t *format;      /* the string "json" or a schema object, or NULL */
     const json_t *options;     /* object or NULL */
     const json_t *defaults;    /* options that lie under the model's own PARAMETERs, or NULL */
@@ -57,5 +59,9 @@ int ask_keep_alive(struct ask *a, struct err *e);
 int ask_logprobs(struct ask *a, struct err *e);
 /* Every message of a->messages has the form of 6.1: sets wants_images too. */
 int ask_check_messages(struct ask *a, struct err *e);
+/* `tool_choice` in the forms of 12.6 (v may be NULL), after a->tools is there. */
+int ask_tool_choice(struct ask *a, const json_t *v, struct err *e);
+/* Its meaning, after a->tools is there: an unknown name is an error. */
+int ask_choose_tools(struct ask *a, enum ask_tools choose, const char *name, struct err *e);
 int ask_strings_only(const json_t *list, const char *where, struct err *e);
 #endif

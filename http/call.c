@@ -184,6 +184,7 @@ static void stream_locked(struct call *c, const char *type, const char *p, size_
     }
     buf_add(&c->out, p, n);
     buf_puts(&c->out, end);
+    c->said_ns = time_mono_ns();
     if (c->out.failed) { /* a line is missing: better no end than a wrong text */
         c->is_ended = true;
         log_line(LOG_ERROR, "%s: out of memory while streaming", c->who);
@@ -226,6 +227,31 @@ void call_end(struct call *c)
         post(c);
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+void call_sign_of_life(struct call *c, const char *bytes)
+{
+    pthread_mutex_lock(&c->lock);
+    c->sign_of_life = bytes;
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Only what an idle connection may wait for: nothing is added behind a reader who is slow. */
+void call_sweep(struct call *c, int64_t now)
+{
+    const int64_t quiet = c->srv->cfg.quiet_ns;
+    bool is_due = false;
+    if (!c->req || c->finished || !c->may_send || quiet < 0)
+        return;
+    pthread_mutex_lock(&c->lock);
+    if (c->sign_of_life && c->is_stream && !c->is_ended && !c->out.n && now - c->said_ns >= quiet) {
+        buf_puts(&c->out, c->sign_of_life);
+        c->said_ns = now;
+        is_due = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (is_due)
+        send_more(c);
 }
 
 void call_header(struct call *c, const char *name, const char *value)

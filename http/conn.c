@@ -257,6 +257,8 @@ void conn_sweep(struct http_server *s)
             if (!largest || c->sock->input->size > largest->sock->input->size)
                 largest = c;
         }
+        if (c->call)
+            call_sweep(c->call, now);
         look_at(c, now);
     }
     if (total > max_waiting_bytes && largest) {

@@ -21,6 +21,8 @@ struct http_config {  /* strings and objects are borrowed and outlive the server
     int max_per_address;   /* connections of one address that is not loopback; 0 = 64 */
     size_t max_body_bytes; /* of chat and generate; 0 = 64 MiB */
     int n_workers;         /* helper threads; 0 = 8 */
+    int64_t quiet_ns;      /* silence of a stream of events before a sign of life; 0 = 15 s,
+                            * negative = never */
 };
 
 struct http_server;

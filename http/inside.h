@@ -156,6 +156,7 @@ struct shape {
     const char *end;  /* behind each of them: "" or a newline */
     /* The client's libraries try again after any 5xx: what is not there yet is a 400. */
     bool unsupported_is_400;
+    void (*opened)(struct call *c); /* a request came: its headers; may be NULL */
     /* Append the JSON object. `code`: the err_code, or ERR_NONE where only the status is known. */
     void (*error)(const struct call *c, struct buf *b, int status, enum err_code code,
                   const char *text);
@@ -163,11 +164,11 @@ struct shape {
     void (*stream_error)(const struct call *c, struct buf *b, int status, enum err_code code,
                          const char *text);
 };
-extern const struct shape shape_ollama, shape_openai;
+extern const struct shape shape_ollama, shape_openai, shape_anthropic;
 
 enum {
     MAX_CHOICES = 128, /* generations that one request may ask for */
-    MAX_EXTRA_HEADERS = 4,
+    MAX_EXTRA_HEADERS = 8,
 };
 
 struct call {
@@ -207,6 +208,8 @@ struct call {
     int status;       /* 0 = nothing decided */
     const char *type; /* Content-Type, static */
     bool is_stream, is_ended, retry_after;
+    const char *sign_of_life; /* for a stream that is silent for long; static, or NULL */
+    int64_t said_ns;          /* when bytes were last added to a stream */
     const char *allow; /* Allow header (405), static */
     const char *names[MAX_EXTRA_HEADERS]; /* static; call_header */
     char *values[MAX_EXTRA_HEADERS];      /* owned */
@@ -245,6 +248,9 @@ void call_line_json(struct call *c, json_t *v); /* takes v */
 /* Append bytes that are framed already; the first ones start the stream with that type (static). */
 void call_stream(struct call *c, const char *type, const char *p, size_t n);
 void call_end(struct call *c); /* the stream is complete */
+/* The bytes (static) that show a client of a silent stream that its answer is still worked on. */
+void call_sign_of_life(struct call *c, const char *bytes);
+void call_sweep(struct call *c, int64_t now); /* loop: now and then; sends such a sign */
 /* One more header of the answer (the name in small letters, static; the value is copied), before
  * the status is decided. */
 void call_header(struct call *c, const char *name, const char *value);
@@ -314,6 +320,8 @@ void on_openai_chat(struct call *c);
 void on_openai_text(struct call *c);
 void on_openai_models(struct call *c);
 void on_openai_model(struct call *c);
+void on_v1_messages(struct call *c);
+void on_count_tokens(struct call *c);
 void on_create(struct call *c);
 void on_copy(struct call *c);
 void on_delete(struct call *c);

@@ -3,6 +3,7 @@
 #include "http/style.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -65,6 +66,39 @@ void random_id(char *out, size_t n)
         out[i] = letters[raw[i % sizeof raw] % (sizeof letters - 1)];
     }
     out[n] = 0;
+}
+
+void random_hex(char *out, size_t n)
+{
+    unsigned char raw[64];
+    for (size_t i = 0; i < n; i++) {
+        if (i % sizeof raw == 0 && getrandom(raw, sizeof raw, 0) != sizeof raw)
+            memset(raw, (int)time_mono_ns(), sizeof raw);
+        out[i] = "0123456789abcdef"[raw[i % sizeof raw] & 15];
+    }
+    out[n] = 0;
+}
+
+void answer_remark_headers(struct answer *w)
+{
+    const struct eng_stats *s = w->last;
+    char text[32];
+    if (!s)
+        return;
+    const struct {
+        const char *name;
+        bool is_there;
+        long long value;
+    } remarks[] = {
+        {"x-chaski-seed", s->seed_drawn, s->seed},
+        {"x-chaski-prompt-truncated", s->prompt_truncated > 0, s->prompt_truncated},
+        {"x-chaski-context-shifts", s->context_shifts > 0, s->context_shifts},
+    };
+    for (size_t i = 0; i < sizeof remarks / sizeof *remarks; i++)
+        if (remarks[i].is_there) {
+            snprintf(text, sizeof text, "%lld", remarks[i].value);
+            call_header(w->call, remarks[i].name, text);
+        }
 }
 
 void print_remarks(struct buf *b, const struct answer *w)

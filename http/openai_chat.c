@@ -270,12 +270,11 @@ static int parse_tools(struct ask *a, struct err *e)
     if (field_array(a->body, "tools", "tools", &tools, e) != 0)
         return -1;
     a->tools = json_array_size(tools) ? tools : NULL;
-    a->tool_choice = field(a->body, "tool_choice");
     bool parallel = true;
     if (field_bool(a->body, "parallel_tool_calls", &parallel, NULL, e) != 0)
         return -1;
     a->one_call = !parallel;
-    return 0;
+    return ask_tool_choice(a, field(a->body, "tool_choice"), e);
 }
 
 static int parse_n(struct ask *a, struct err *e)

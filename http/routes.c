@@ -17,6 +17,8 @@ static const struct route routes[] = {
     {"POST", "/api/show", on_show, MIB, false, false},
     {"POST", "/api/generate", on_generate, 0, false, false},
     {"POST", "/api/chat", on_chat, 0, false, false},
+    {"POST", "/v1/messages", on_v1_messages, 0, false, false},
+    {"POST", "/v1/messages/count_tokens", on_count_tokens, 0, false, false},
     {"POST", "/api/create", on_create, 4 * MIB, false, false},
     {"HEAD", "/api/blobs/", on_blob_head, MIB, false, false},
     {"POST", "/api/blobs/", on_blob_post, 64 * MIB, false, false},
@@ -44,8 +46,6 @@ static const struct route routes[] = {
     {"GET", "/v1/models", on_openai_models, MIB, false, false},
     {"GET", "/v1/models/*", on_openai_model, MIB, false, false},
     {"POST", "/v1/responses", NULL, 0, false, true},
-    {"POST", "/v1/messages", NULL, 0, false, true},
-    {"POST", "/v1/messages/count_tokens", NULL, 0, false, true},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 
@@ -99,6 +99,7 @@ static const struct shape *shape_of(const char *path)
         const char *prefix;
         const struct shape *shape;
     } families[] = {
+        {"/v1/messages", &shape_anthropic},
         {"/v1/", &shape_openai},
     };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -308,6 +309,8 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
     c->route = find_route(method, path, &tail);
     c->shape = shape_of(path);
     journal_id(s->journal, header(req, "x-request-id"), c->id);
+    if (c->shape->opened)
+        c->shape->opened(c);
     snprintf(c->who, sizeof c->who, "%s %s", method, c->route ? c->route->path : "(no route)");
     if (access == ACCESS_CORS || access == ACCESS_PREFLIGHT)
         cors_headers(req, access, any, origin);

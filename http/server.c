@@ -113,6 +113,8 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
         s->cfg.max_per_address = 64;
     if (!s->cfg.max_body_bytes)
         s->cfg.max_body_bytes = 64 * MIB;
+    if (!s->cfg.quiet_ns)
+        s->cfg.quiet_ns = INT64_C(15000000000);
     if (!s->cfg.n_workers)
         s->cfg.n_workers = 8;
     atomic_init(&s->stopping, false);

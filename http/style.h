@@ -70,6 +70,7 @@ struct style {
     const struct shape *shape; /* of errors; routes.c has it by the path, too */
     const char *stream_type;   /* Content-Type of streams: type_ndjson, type_sse */
     bool keeps;                /* choices collect their text in streams, too */
+    const char *sign_of_life;  /* bytes for a stream that is silent for long; NULL: nothing */
     bool opens_early;          /* `begin` comes when the prompt is laid out, not with the first text */
     bool no_cache;             /* streams carry Cache-Control: no-cache */
     /* From a->body (an object) into `a`. Errors name the field. */
@@ -93,6 +94,9 @@ struct style {
 
 /* The handler of a route that generates: on a worker. */
 void answer_run(struct call *c, const struct style *style);
+/* The same for a route that only counts the tokens of such a request's prompt, without loading the
+ * model: {"input_tokens":N}. */
+void answer_count(struct call *c, const struct style *style);
 
 /* ---- printers' tools --------------------------------------------------------------------------
  */
@@ -109,6 +113,12 @@ void random_id(char *out, size_t n);
 void print_remarks(struct buf *b, const struct answer *w);
 /* "_debug_info":{"rendered_template":..} */
 void print_debug_info(struct buf *b, const struct answer *w);
+/* The same in headers (x-chaski-seed, ..), where the style's objects have no place for it. In
+ * `whole` only. */
+void answer_remark_headers(struct answer *w);
+/* n random hex digits and a NUL. */
+void random_hex(char *out, size_t n);
 
-extern const struct style style_generate, style_chat; /* ollama.c */
+extern const struct style style_generate, style_chat;         /* ollama.c */
+extern const struct style style_messages, style_count_tokens; /* messages.c */
 #endif

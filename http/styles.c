@@ -11,6 +11,8 @@ static const struct {
     {"chat", &style_chat},
     {"openai_chat", &style_openai_chat},
     {"openai_text", &style_openai_text},
+    {"messages", &style_messages},
+    {"count_tokens", &style_count_tokens},
 };
 enum { N_STYLES = sizeof styles / sizeof *styles };
 

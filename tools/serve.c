@@ -31,6 +31,7 @@ struct settings {
     char api_key[512], keys_file[4096];
     struct eng_config eng;
     int max_connections;
+    int64_t quiet_ns;
 };
 
 /* Each reads a trimmed, non-empty value. 0 = taken; -1 = not understood, the default stays. */
@@ -228,6 +229,16 @@ static int set_memory(struct settings *s, const char *v)
     return 0;
 }
 
+/* 0 means what negative does: never. */
+static int set_ping(struct settings *s, const char *v)
+{
+    int64_t ns;
+    if (http_keep_alive_text(v, &ns, NULL) != 0)
+        return -1;
+    s->quiet_ns = ns > 0 ? ns : -1;
+    return 0;
+}
+
 static int set_connections(struct settings *s, const char *v)
 {
     long long n;
@@ -332,6 +343,7 @@ static const struct {
     {"CHASKI_KEYS", set_keys, "file of hashed keys (see: chaski key)"},
     {"CHASKI_LOG", set_log, "debug, info, warn or error"},
     {"CHASKI_LOG_FORMAT", set_log_format, "text or json"},
+    {"CHASKI_STREAM_PING", set_ping, "silence of an event stream before a ping (15s)"},
     {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
 };
 
@@ -430,6 +442,7 @@ static int run(struct settings *s, struct err *e)
         .api_key = s->api_key[0] ? s->api_key : NULL,
         .keys_file = s->keys_file[0] ? s->keys_file : NULL,
         .max_connections = s->max_connections,
+        .quiet_ns = s->quiet_ns,
     };
     server = http_listen(&cfg, e);
     if (!server)

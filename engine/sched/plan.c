@@ -121,6 +121,11 @@ static void make_plan(struct slot *s, struct plan *p)
                 continue;
             if (pass == 0)
                 take_cached(s, j);
+            if (!j->is_started) { /* what the cache has at its start is known now */
+                j->is_started = true;
+                if (j->sink.start)
+                    j->sink.start(j->sink.arg, &j->stats);
+            }
             const int64_t left = (int64_t)j->tokens.n - j->n_done;
             if ((pass == 0) != (left == 1))
                 continue;

@@ -52,6 +52,7 @@ struct eng_job {
     struct piece piece;
     struct lp_list lps;        /* of tokens whose text is held back */
     int n_top;                 /* alternatives of each; -1: no log-probabilities are wanted */
+    bool is_started;           /* the sink knows */
     bool sampled;              /* the prompt is done: the last token came from the sampler */
     int64_t t_start, t_prompt_end;
     int64_t n_predict;         /* tokens that may be sampled */

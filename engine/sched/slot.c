@@ -183,8 +183,6 @@ static void admit(struct slot *s)
         pthread_mutex_lock(&g->lock);
         atomic_store(&s->running[i], j);
         pthread_mutex_unlock(&g->lock);
-        if (j->sink.start)
-            j->sink.start(j->sink.arg, &j->stats);
     }
 }
 
