@@ -309,13 +309,11 @@ def test_wrong_method(server):
 def test_a_full_queue(make_server):
     import threading
     s = make_server(OLLAMA_MAX_QUEUE="1")
-    t = threading.Thread(target=lambda: ask(s, [{"role": "user", "content": "fake:delay=300 fake:words=3"}]))
+    t = threading.Thread(target=lambda: s.post(V, body([{"role": "user", "content": "fake:delay=500 fake:words=4"}])))
     t.start()
-    for _ in range(100):
-        a = s.post(V, body([{"role": "user", "content": "x"}]))
-        if a.status == 503:
-            break
+    while not any(x["active"] for x in s.get("/api/ps").json()["models"]):
         time.sleep(0.01)
+    a = s.post(V, body([{"role": "user", "content": "x"}]))
     t.join()
     assert a.status == 503 and a.json()["error"]["type"] == "overloaded_error" and a.headers["Retry-After"] == "1"
     assert a.json()["error"]["message"] == "server busy, please try again.  maximum pending requests exceeded"
