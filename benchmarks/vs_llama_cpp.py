@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """chaski against llama.cpp: same file, same threads, one run on one machine, interleaved.
 
-    vs_llama_cpp.py [--threads 2] [--rounds 5] [-p 512] [-n 128] [--isa NAME] [--json OUT.json]
-                    [--md OUT.md] [--chaski build/tools/chaski] [--venv DIR] MODEL.gguf ...
+    vs_llama_cpp.py [--threads 2] [--rounds 5] [-p 512] [-n 128] [--depth 0] [--isa NAME]
+                    [--json OUT.json] [--md OUT.md] [--chaski build/tools/chaski] [--venv DIR] MODEL.gguf ...
 
 llama.cpp is the one in the source distribution of the PyPI package llama-cpp-python 0.3.36, built
 for the machine at hand with its default (native) flags into --venv (default
@@ -10,6 +10,7 @@ for the machine at hand with its default (native) flags into --venv (default
 
 Every round runs both programs once, in turn, each in a fresh process: a prompt of p tokens (one
 batch of 512 rows at a time, logits of the last), then n tokens one by one from an empty context.
+With --depth N both run behind N tokens of context (evaluated before the clock starts).
 llama.cpp runs with and without flash attention and is given its better one. The figure is the
 ratio of the medians; all samples go to the JSON. --isa names chaski's kernels only: compare with a
 llama.cpp built for the same instruction set where that matters (see --cmake-args).
@@ -29,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUNNER = r"""
 import ctypes, json, sys, time
 import llama_cpp as L
-path, threads, p, n, flash = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+path, (threads, p, n, depth, flash) = sys.argv[1], map(int, sys.argv[2:7])
 quiet = L.llama_log_callback(lambda *a: None)  # kept: the library holds only its address
 L.llama_log_set(quiet, ctypes.c_void_p())
 L.llama_backend_init()
@@ -38,7 +39,7 @@ model = L.llama_model_load_from_file(path.encode(), mp)
 if not model:
     sys.exit("llama.cpp cannot load " + path)
 cp = L.llama_context_default_params()
-cp.n_ctx = max(p, n) + 64
+cp.n_ctx = depth + max(p, n) + 64
 cp.n_batch = cp.n_ubatch = 512
 cp.n_threads = cp.n_threads_batch = threads
 cp.flash_attn_type = 1 if flash else 0
@@ -48,32 +49,50 @@ if not ctx:
 vocab = L.llama_model_get_vocab(model)
 n_vocab = L.llama_vocab_n_tokens(vocab)
 x, ids = 12345, []
-for i in range(max(p, n)):
+for i in range(max(p, n, depth)):
     x = (x * 1664525 + 1013904223) & 0xffffffff
     ids.append((x >> 8) % n_vocab)
-def clear():
-    L.llama_memory_clear(L.llama_get_memory(ctx), True)
+at = 0  # tokens in the cache
+def back_to_depth():  # the tokens of the depth stay: they are evaluated once
+    global at
+    if at > depth and not L.llama_memory_seq_rm(L.llama_get_memory(ctx), 0, depth, -1):
+        # a cache of a sliding window cannot go back: anew
+        L.llama_memory_clear(L.llama_get_memory(ctx), True)
+        at = 0
+    at = min(at, depth)
+    for i in range(at, depth, 512):
+        decode(ids[i:min(i + 512, depth)])
+    L.llama_synchronize(ctx)
+    at = depth
 def decode(tokens):
     arr = (L.llama_token * len(tokens))(*tokens)
     if L.llama_decode(ctx, L.llama_batch_get_one(arr, len(tokens))):
         sys.exit("llama_decode failed")
 def prompt():
-    clear()
+    global at
+    back_to_depth()
+    t = time.perf_counter()
     for i in range(0, p, 512):
-        decode(ids[i:i + 512])
+        decode(ids[i:min(i + 512, p)])
     L.llama_synchronize(ctx)
+    at += p
+    return time.perf_counter() - t
 def generate(k):
-    clear()
-    for t in ids[:k]:
-        decode([t])
+    global at
+    back_to_depth()
+    t = time.perf_counter()
+    for token in ids[:k]:
+        decode([token])
         L.llama_synchronize(ctx)
+    at += k
+    return time.perf_counter() - t
 out = {}
 if p:
     prompt()
-    t = time.perf_counter(); prompt(); out["pp"] = p / (time.perf_counter() - t)
+    out["pp"] = p / prompt()
 if n:
     generate(2)
-    t = time.perf_counter(); generate(n); out["tg"] = n / (time.perf_counter() - t)
+    out["tg"] = n / generate(n)
 print(json.dumps(out))
 """
 
@@ -113,7 +132,8 @@ def run_chaski(args, model, p, n):
     if args.isa:
         env["CHASKI_ISA"] = args.isa
     out = subprocess.check_output([args.chaski, "bench", "-m", model, "-p", str(p), "-n", str(n),
-                                   "-t", str(args.threads), "-r", "1", "-o", "json"], env=env)
+                                   "-d", str(args.depth), "-t", str(args.threads), "-r", "1",
+                                   "-o", "json"], env=env)
     res = {}
     for row in json.loads(out):
         res["pp" if row["n_prompt"] else "tg"] = row["avg_ts"]
@@ -123,7 +143,7 @@ def run_chaski(args, model, p, n):
 
 def run_llama(args, python, model, p, n, flash):
     out = subprocess.check_output([python, "-c", RUNNER, model, str(args.threads), str(p), str(n),
-                                   str(int(flash))], stderr=subprocess.DEVNULL)
+                                   str(args.depth), str(int(flash))], stderr=subprocess.DEVNULL)
     return json.loads(out)
 
 
@@ -135,6 +155,7 @@ def main():
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("-p", type=int, default=512)
     ap.add_argument("-n", type=int, default=128)
+    ap.add_argument("--depth", type=int, default=0, help="tokens of context before either test")
     ap.add_argument("--isa")
     ap.add_argument("--json")
     ap.add_argument("--md")
@@ -146,7 +167,8 @@ def main():
     python = build_venv(args.venv, args.cmake_args)
 
     report = {"cpu": cpu_name(), "date": time.strftime("%Y-%m-%d"), "threads": args.threads,
-              "rounds": args.rounds, "command": " ".join(map(os.path.basename, sys.argv)), "models": []}
+              "rounds": args.rounds, "depth": args.depth,
+              "command": " ".join(map(os.path.basename, sys.argv)), "models": []}
     lines = ["| model | test | chaski t/s | llama.cpp t/s | ratio | min..max of both |",
              "| --- | --- | ---: | ---: | ---: | --- |"]
     for model in args.models:
@@ -162,7 +184,8 @@ def main():
                 for k, v in run_llama(args, python, model, args.p, args.n, flash).items():
                     samples[name][k].append(v)
         entry = {"model": os.path.basename(model), "isa": isa, "samples": samples, "ratio": {}}
-        for k, label in (("pp", f"pp{args.p}"), ("tg", f"tg{args.n}")):
+        behind = f" @ d{args.depth}" if args.depth else ""
+        for k, label in (("pp", f"pp{args.p}{behind}"), ("tg", f"tg{args.n}{behind}")):
             ours = samples["chaski"][k]
             if not ours:
                 continue

@@ -79,6 +79,43 @@ struct in op_hidden(struct fwd *f)
  * counter, small enough that a late thread is not waited for. */
 enum { PIECE_BYTES = 64 * 1024, PIECE_GROUPS = 8, PIECES_A_THREAD = 4 };
 
+/* Groups g0 to g1 of one product: the sums, then its factor, then its bias. */
+static void one_piece(struct fwd *f, const struct product *p, int32_t g0, int32_t g1)
+{
+    const int32_t r0 = g0 * MAT_ROWS;
+    const int32_t r1 = g1 * MAT_ROWS < p->w->n_rows ? g1 * MAT_ROWS : p->w->n_rows;
+    f->k->mul_mat[p->w->type](p->w, p->a, p->y, p->ldy, false, g0, g1, f->mm_scratch);
+    for (int c = 0; p->w->scale && c < p->a->n; c++)
+        f->k->scale(p->y + (size_t)c * p->ldy + r0, *p->w->scale, r1 - r0);
+    for (int c = 0; p->bias && c < p->a->n; c++)
+        f->k->add(p->y + (size_t)c * p->ldy + r0, p->bias + r0, r1 - r0);
+}
+
+/* The pieces of what lies on one memory node (packing.c: each matrix in equal shares by thread); all of
+ * it on most machines. */
+static void node_pieces(struct fwd *f, const struct product *p, int n_p, int32_t piece, int node)
+{
+    const struct crew *c = f->m->crew;
+    for (;;) {
+        int32_t g = piece * crew_next_at(f->m->crew, node), left = piece;
+        for (int i = 0; left > 0; i++) {
+            if (i == n_p)
+                return;
+            const int32_t all = mat_groups(p[i].w);
+            const int32_t first = (int32_t)crew_node_share(c, all, node);
+            const int32_t groups = (int32_t)crew_node_share(c, all, node + 1) - first;
+            if (g >= groups) {
+                g -= groups;
+                continue;
+            }
+            const int32_t n = groups - g < left ? groups - g : left;
+            one_piece(f, &p[i], first + g, first + g + n);
+            left -= n;
+            g = 0;
+        }
+    }
+}
+
 void mul_mats(struct fwd *f, const struct product *p, int n_p)
 {
     int32_t total = 0;
@@ -98,29 +135,9 @@ void mul_mats(struct fwd *f, const struct product *p, int n_p)
         piece = total;
     if (piece < 1)
         piece = 1;
-    for (;;) {
-        int32_t g = piece * crew_next(f->m->crew);
-        if (g >= total)
-            break;
-        int32_t left = g + piece < total ? piece : total - g;
-        for (int i = 0; left > 0; i++) {
-            const int32_t groups = mat_groups(p[i].w);
-            if (g >= groups) {
-                g -= groups;
-                continue;
-            }
-            const int32_t g1 = g + left < groups ? g + left : groups;
-            f->k->mul_mat[p[i].w->type](p[i].w, p[i].a, p[i].y, p[i].ldy, false, g, g1, f->mm_scratch);
-            if (p[i].bias) {
-                const int32_t r0 = g * MAT_ROWS;
-                const int32_t r1 = g1 * MAT_ROWS < p[i].w->n_rows ? g1 * MAT_ROWS : p[i].w->n_rows;
-                for (int c = 0; c < p[i].a->n; c++)
-                    f->k->add(p[i].y + (size_t)c * p[i].ldy + r0, p[i].bias + r0, r1 - r0);
-            }
-            left -= g1 - g;
-            g = 0;
-        }
-    }
+    const int nodes = crew_nodes(f->m->crew), mine = crew_node(f->m->crew, f->ith);
+    for (int k = 0; k < nodes; k++)
+        node_pieces(f, p, n_p, piece, (mine + k) % nodes);
     wait_all(f);
 }
 

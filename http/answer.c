@@ -348,7 +348,7 @@ static int64_t draw_seed(void)
  * is answered as if it had come alone. */
 static void spread_seed(struct answer *w, struct eng_options *o, int i)
 {
-    if (w->n_choices < 2)
+    if (w->n_choices < 2 || o->temperature <= 0)
         return;
     if (o->seed < 0 && !w->has_base_seed) {
         w->base_seed = draw_seed();

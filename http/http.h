@@ -51,6 +51,8 @@ int http_key_line(const char *name, const char *scopes, const char *key, struct 
 int http_check_body(const char *p, size_t n, const char *route, struct err *e);
 int http_n_body_routes(void);
 const char *http_body_route(int i); /* "generate", "chat", ...; i < http_n_body_routes() */
+/* What a zstd body holds, at most 20 MiB, in `out` (empty on error). */
+int http_unzstd(const char *p, size_t n, struct buf *out, struct err *e);
 /* Append `v` as JSON: keys in their order, shortest floats. */
 void http_print_json(struct buf *out, const json_t *v);
 /* Read a `keep_alive` value: nanoseconds, negative = for ever. */

@@ -195,7 +195,7 @@ struct call {
     char *body;
     size_t n_body;
     char *tail; /* rest of the path after a prefix route, NUL-terminated */
-    bool is_head, is_copilot;
+    bool is_head, is_copilot, is_zstd;
     struct work work;
 
     atomic_bool gone; /* the client left */
@@ -299,6 +299,9 @@ int field_object(const json_t *obj, const char *name, json_t **out, struct err *
 int type_error(const json_t *v, const char *where, const char *want, struct err *e);
 /* `model`, else `name`: NULL when neither is there. */
 int field_model(const json_t *obj, const char **out, struct err *e);
+
+/* unzstd.c: the call's body, in its place. */
+int body_unzstd(struct call *c, struct err *e);
 
 /* ---- print.c: numbers, times --------------------------------------------------------------- */
 

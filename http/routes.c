@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct route routes[] = {
     {"GET", "/", on_root, MIB, true, true},
@@ -116,7 +117,10 @@ static void not_yet(struct call *c)
 static void run_handler(struct work *w)
 {
     struct call *c = (struct call *)((char *)w - offsetof(struct call, work));
-    if (!call_is_gone(c))
+    struct err e = {0};
+    if (!call_is_gone(c) && c->is_zstd && body_unzstd(c, &e) != 0)
+        call_fail(c, &e);
+    else if (!call_is_gone(c))
         c->route->handle(c);
     call_unref(c);
 }
@@ -234,6 +238,9 @@ static void start_handler(struct call *c, h2o_req_t *req)
     }
     const struct text agent = header(req, "user-agent");
     c->is_copilot = agent.n >= 18 && memcmp(agent.p, "GitHubCopilotChat/", 18) == 0;
+    const struct text coding = header(req, "content-encoding"); /* others are broken JSON (1.1) */
+    c->is_zstd = coding.n == 4 && strncasecmp(coding.p, "zstd", 4) == 0 &&
+                 strncmp(c->route->path, "/v1/", 4) == 0;
     call_ref(c);
     c->work.run = run_handler;
     if (c->route->on_loop)

@@ -25,9 +25,10 @@ void cpu_float_mode(void);
  * is /proc/self/cgroup, but for tests. */
 int cpu_quota(const char *cgroup_root, const char *self);
 
-/* crew_new with other places than those two, which must live as long as the crew (tests). */
+/* crew_new with other places than "/sys" and those two, which must live as long as the crew (tests). */
 struct crew;
 struct err;
-struct crew *crew_new_under(int n_threads, const char *cgroup_root, const char *self, struct err *e);
+struct crew *crew_new_under(int n_threads, const char *sys, const char *cgroup_root,
+                            const char *self, struct err *e);
 
 #endif

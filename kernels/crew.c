@@ -10,7 +10,8 @@
  * behind a stranger only makes the machine fuller. A crew that meets slow barriers spins less.
  *
  * When the crew is as large as the machine that it may use, each thread is bound to a CPU of its
- * own (the caller of crew_run for the time of the run). Measured on two cores with a load of 5,
+ * own (the caller of crew_run for the time of the run). A smaller one keeps to its memory nodes and to
+ * the big cores, where there are several nodes or sizes (topology.c). Measured on two cores with a load of 5,
  * rounds of 8 pieces of 6 us: bound 40 to 75 us a round, not bound 46 to 770, because the scheduler
  * lets threads that sleep and wake each other gather on one CPU; a run starts in 4 us, else 20 to
  * 180.
@@ -31,6 +32,7 @@
 #include <unistd.h>
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
+#include "kernels/topology.h"
 
 enum {
     MAX_CREW = 512,
@@ -39,7 +41,6 @@ enum {
     SPIN_NS_SLOW = 4000,  /* after slow barriers */
     YIELD_NS = 60000,     /* yields end and sleep starts here */
     IDLE_SPIN_NS = 50000, /* between runs: the next step often comes at once */
-    MOST_CPUS = 8192,
     LOOK_NS = 1000000000, /* between looks at the quotas */
 };
 
@@ -60,9 +61,11 @@ struct crew {
     void *arg;
     int run_n;
     bool stop;
-    cpu_set_t *mask;            /* all CPUs we may use, or NULL: not known, threads are not bound */
-    int *cpus;                  /* of each thread, */
-    bool bound;                 /* if they are bound */
+    struct topology topo;       /* mask NULL: not known, threads are not bound */
+    const char *sys;            /* "/sys" */
+    unsigned char *places;      /* where each thread is kept: sets one after the other, */
+    bool bound;                 /* if they are kept anywhere */
+    int node_first[MOST_NODES]; /* threads before those of a node */
     unsigned bindings;          /* changes of what is bound where */
     bool live;                  /* the size was left to us */
     const char *cgroups, *self; /* live: where the quotas stand, */
@@ -72,7 +75,9 @@ struct crew {
     struct gate end;   /* value: threads still running */
     struct gate phase; /* value: barriers passed */
     _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_int next;
+    struct {
+        _Alignas(64) atomic_int v;
+    } next[MOST_NODES];
     _Alignas(64) atomic_int spin_ns; /* what the last barriers taught */
 };
 
@@ -130,15 +135,15 @@ static unsigned gate_wait(struct gate *g, unsigned old, int64_t spin_ns, int64_t
     }
 }
 
-static void bind_to(int cpu)
+/* Refused: only slower. */
+static void bind_to(const cpu_set_t *set)
 {
-    cpu_set_t *one = CPU_ALLOC(MOST_CPUS);
-    if (!one)
-        return;
-    CPU_ZERO_S(CPU_ALLOC_SIZE(MOST_CPUS), one);
-    CPU_SET_S((size_t)cpu, CPU_ALLOC_SIZE(MOST_CPUS), one);
-    sched_setaffinity(0, CPU_ALLOC_SIZE(MOST_CPUS), one); /* refused: only slower */
-    CPU_FREE(one);
+    sched_setaffinity(0, CPU_ALLOC_SIZE(MOST_CPUS), set);
+}
+
+static cpu_set_t *place_of(const struct crew *c, int i)
+{
+    return (cpu_set_t *)(void *)(c->places + (size_t)i * CPU_ALLOC_SIZE(MOST_CPUS));
 }
 
 static void follow_bindings(struct worker *w)
@@ -148,9 +153,9 @@ static void follow_bindings(struct worker *w)
         return;
     w->bindings = c->bindings;
     if (c->bound)
-        bind_to(c->cpus[w->i]);
-    else if (c->mask)
-        sched_setaffinity(0, CPU_ALLOC_SIZE(MOST_CPUS), c->mask);
+        bind_to(place_of(c, w->i));
+    else if (c->topo.mask)
+        bind_to(c->topo.mask);
 }
 
 static void *work(void *arg)
@@ -182,10 +187,15 @@ static void unbind_caller(const struct crew *c)
     if (!now)
         return;
     CPU_ZERO_S(bytes, now);
-    if (!sched_getaffinity(0, bytes, now) && CPU_COUNT_S(bytes, now) == 1 &&
-        CPU_ISSET_S((size_t)c->cpus[0], bytes, now))
-        sched_setaffinity(0, bytes, c->mask);
+    if (!sched_getaffinity(0, bytes, now) && CPU_EQUAL_S(bytes, now, place_of(c, 0)))
+        bind_to(c->topo.mask);
     CPU_FREE(now);
+}
+
+static void counters_to_zero(struct crew *c)
+{
+    for (int k = 0; k < c->topo.n_nodes; k++)
+        atomic_store_explicit(&c->next[k].v, 0, memory_order_relaxed);
 }
 
 static void start_run(struct crew *c, int n)
@@ -202,7 +212,7 @@ void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg)
     c->arg = arg;
     c->run_n = n;
     atomic_store_explicit(&c->arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+    counters_to_zero(c);
     cpu_float_mode();
     if (n == 1) {
         fn(arg, 0);
@@ -211,7 +221,7 @@ void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg)
     atomic_store(&c->end.value, (unsigned)n - 1);
     start_run(c, n);
     if (c->bound)
-        bind_to(c->cpus[0]);
+        bind_to(place_of(c, 0));
     fn(arg, 0);
     unsigned left;
     int64_t waited;
@@ -225,13 +235,13 @@ void crew_barrier(struct crew *c, int i)
 {
     (void)i;
     if (c->run_n == 1) {
-        atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+        counters_to_zero(c);
         return;
     }
     unsigned phase = atomic_load_explicit(&c->phase.value, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&c->arrived, 1, memory_order_acq_rel) == c->run_n - 1) {
         atomic_store_explicit(&c->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+        counters_to_zero(c);
         atomic_store(&c->phase.value, phase + 1);
         gate_open(&c->phase);
         return;
@@ -248,7 +258,32 @@ void crew_barrier(struct crew *c, int i)
 
 int crew_next(struct crew *c)
 {
-    return atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
+    return crew_next_at(c, 0);
+}
+
+int crew_next_at(struct crew *c, int node)
+{
+    return atomic_fetch_add_explicit(&c->next[node].v, 1, memory_order_relaxed);
+}
+
+int crew_nodes(const struct crew *c)
+{
+    return c->topo.n_nodes;
+}
+
+int crew_node(const struct crew *c, int i)
+{
+    int node = 0;
+    while (node < c->topo.n_nodes - 1 && c->node_first[node + 1] <= i)
+        node++;
+    return node;
+}
+
+int64_t crew_node_share(const struct crew *c, int64_t n, int node)
+{
+    if (node <= 0)
+        return 0;
+    return node >= c->topo.n_nodes ? n : n * c->node_first[node] / crew_size(c);
 }
 
 int crew_size(const struct crew *c)
@@ -264,50 +299,25 @@ int crew_most(const struct crew *c)
 /* ---- how many ----------------------------------------------------------------------------------
  */
 
-/* Is `cpu` the first CPU of its core that is in the mask? Hyper-threads add nothing to int8 work.
- */
-static bool first_of_core(int cpu, const cpu_set_t *mask, size_t mask_bytes)
+/* The CPUs of the caller's mask; at least one core. Without memory: one core, no mask. */
+static void usable(struct topology *t, const char *sys)
 {
-    char path[96], line[256];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return true;
-    char *p = fgets(line, sizeof line, f);
-    fclose(f);
-    while (p && *p >= '0' && *p <= '9') { /* "0,64" or "0-1" */
-        long a = strtol(p, &p, 10), b = a;
-        if (*p == '-')
-            b = strtol(p + 1, &p, 10);
-        for (long i = a; i <= b && i < cpu; i++)
-            if (CPU_ISSET_S((size_t)i, mask_bytes, mask))
-                return false;
-        if (*p == ',')
-            p++;
+    const size_t bytes = CPU_ALLOC_SIZE(MOST_CPUS);
+    cpu_set_t *now = CPU_ALLOC(MOST_CPUS);
+    if (now)
+        CPU_ZERO_S(bytes, now);
+    if (!now || sched_getaffinity(0, bytes, now) || topology_read(t, sys, now)) {
+        static struct core one = {0, 0, 1024};
+        *t = (struct topology){.cores = &one, .n = 1, .n_nodes = 1};
     }
-    return true;
+    if (now)
+        CPU_FREE(now);
 }
 
-/* The CPUs of the caller's mask into *mask (NULL without memory); one of each core into cpus[cap]
- * (may be NULL). Returns the number of cores, at least 1. */
-static int usable(cpu_set_t **mask, int *cpus, int cap)
+static void not_usable(struct topology *t)
 {
-    size_t bytes = CPU_ALLOC_SIZE(MOST_CPUS);
-    int n = 0;
-    *mask = CPU_ALLOC(MOST_CPUS);
-    if (!*mask)
-        return 1;
-    CPU_ZERO_S(bytes, *mask);
-    if (!sched_getaffinity(0, bytes, *mask)) {
-        for (int i = 0; i < MOST_CPUS; i++) {
-            if (!CPU_ISSET_S((size_t)i, bytes, *mask) || !first_of_core(i, *mask, bytes))
-                continue;
-            if (cpus && n < cap)
-                cpus[n] = i;
-            n++;
-        }
-    }
-    return n < 1 ? 1 : n;
+    if (t->mask)
+        topology_free(t);
 }
 
 static int least(int a, int b)
@@ -317,10 +327,10 @@ static int least(int a, int b)
 
 int crew_default_size(void)
 {
-    cpu_set_t *mask;
-    int n = usable(&mask, NULL, 0), quota = cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
-    if (mask)
-        CPU_FREE(mask);
+    struct topology t;
+    usable(&t, "/sys");
+    const int n = t.n, quota = cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
+    not_usable(&t);
     return least(quota ? least(quota, n) : n, MAX_CREW);
 }
 
@@ -343,20 +353,26 @@ static int start_threads(struct crew *c, int n)
  * Returns the error of a thread that could not be started. */
 static int look(struct crew *c, int wanted)
 {
-    cpu_set_t *mask;
-    const int cores = usable(&mask, c->cpus, c->most);
+    not_usable(&c->topo);
+    usable(&c->topo, c->sys);
+    const int cores = c->topo.n;
     int n = wanted;
     if (!n) {
         const int quota = cpu_quota(c->cgroups, c->self);
         n = least(quota ? least(quota, cores) : cores, c->most);
     }
-    if (c->mask)
-        CPU_FREE(c->mask);
-    c->mask = mask;
-    c->bound = n > 1 && n == cores && mask; /* else room to move, or too little */
+    c->bound = n > 1 && c->topo.mask; /* else room to move, or too little */
+    for (int i = 0; i < n && c->bound; i++)
+        c->bound = topology_place(&c->topo, n, i, place_of(c, i));
     c->bindings++;
     const int rc = start_threads(c, n);
-    atomic_store_explicit(&c->size, least(n, c->n), memory_order_relaxed);
+    const int size = least(n, c->n);
+    for (int k = 0, i = 0; k < c->topo.n_nodes; k++) {
+        while (i < size && topology_node(&c->topo, size, i) < k)
+            i++;
+        c->node_first[k] = i;
+    }
+    atomic_store_explicit(&c->size, size, memory_order_relaxed);
     return rc;
 }
 
@@ -368,7 +384,7 @@ static bool mask_changed(const struct crew *c)
         return false;
     CPU_ZERO_S(bytes, now);
     const bool changed =
-        !sched_getaffinity(0, bytes, now) && (!c->mask || !CPU_EQUAL_S(bytes, now, c->mask));
+        !sched_getaffinity(0, bytes, now) && (!c->topo.mask || !CPU_EQUAL_S(bytes, now, c->topo.mask));
     CPU_FREE(now);
     return changed;
 }
@@ -392,7 +408,8 @@ void crew_refresh(struct crew *c)
                  crew_size(c), size);
 }
 
-struct crew *crew_new_under(int n_threads, const char *cgroups, const char *self, struct err *e)
+struct crew *crew_new_under(int n_threads, const char *sys, const char *cgroups, const char *self,
+                            struct err *e)
 {
     const long cpus = sysconf(_SC_NPROCESSORS_CONF);
     const int most = n_threads > 0 ? n_threads : cpus < 1 ? 1 : (int)least((int)cpus, MAX_CREW);
@@ -409,13 +426,14 @@ struct crew *crew_new_under(int n_threads, const char *cgroups, const char *self
     c->n = 1;
     c->most = most;
     c->live = n_threads <= 0;
+    c->sys = sys;
     c->cgroups = cgroups;
     c->self = self;
     atomic_store(&c->spin_ns, SPIN_NS);
     c->threads = calloc((size_t)most, sizeof *c->threads);
     c->workers = calloc((size_t)most, sizeof *c->workers);
-    c->cpus = calloc((size_t)most, sizeof *c->cpus);
-    if (!c->threads || !c->workers || !c->cpus) {
+    c->places = calloc((size_t)most, CPU_ALLOC_SIZE(MOST_CPUS));
+    if (!c->threads || !c->workers || !c->places) {
         crew_free(c);
         err_set(e, ERR_MEMORY, "no memory for a crew of %d threads", most);
         return NULL;
@@ -434,7 +452,7 @@ struct crew *crew_new_under(int n_threads, const char *cgroups, const char *self
 
 struct crew *crew_new(int n_threads, struct err *e)
 {
-    return crew_new_under(n_threads, "/sys/fs/cgroup", "/proc/self/cgroup", e);
+    return crew_new_under(n_threads, "/sys", "/sys/fs/cgroup", "/proc/self/cgroup", e);
 }
 
 void crew_free(struct crew *c)
@@ -445,9 +463,8 @@ void crew_free(struct crew *c)
     start_run(c, c->n);
     for (int i = 1; i < c->n; i++)
         pthread_join(c->threads[i], NULL);
-    if (c->mask)
-        CPU_FREE(c->mask);
-    free(c->cpus);
+    not_usable(&c->topo);
+    free(c->places);
     free(c->threads);
     free(c->workers);
     free(c);

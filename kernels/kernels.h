@@ -26,6 +26,8 @@ struct mat {        /* read-only once packed; the bytes are the kernels' busines
     int32_t n_rows, n_cols;
     size_t group_bytes; /* of one group of MAT_ROWS rows */
     uint8_t *data;      /* groups * group_bytes, 64-byte aligned; owned by whoever allocated it */
+    const float *scale; /* NULL, or a factor of the product that whoever multiplies applies: kernels do
+                         * not look at it */
 };
 /* Set the sizes (data stays NULL); *bytes = what data must hold. ERR_UNSUPPORTED names a type
  * that has no kernels; ERR_INPUT a row length that is no multiple of the block. */
@@ -197,6 +199,14 @@ void crew_run(struct crew *c, int n, void (*fn)(void *arg, int i), void *arg);
 void crew_barrier(struct crew *c, int i);
 /* Inside fn: the next piece of work, 0, 1, 2...; starts again at 0 after each barrier. */
 int crew_next(struct crew *c);
+/* Memory nodes. Threads stand by node: those of node 0 first. Whoever first writes to a page has it on
+ * its node, so work on what equal shares of threads wrote goes by node too: each node its counter
+ * (crew_next is node 0's), and the others' when one's own is through. */
+int crew_nodes(const struct crew *c); /* that its threads run on; 1 on most machines */
+int crew_node(const struct crew *c, int i);
+int crew_next_at(struct crew *c, int node);
+/* Of n things in equal shares by thread: where node's begin (node crew_nodes: n). */
+int64_t crew_node_share(const struct crew *c, int64_t n, int node);
 /* Threads that this machine gives us: cores of the affinity mask (one CPU a core: hyper-threads give
  * int8 work nothing), limited by the cgroup quota rounded down; at least 1. */
 int crew_default_size(void);

@@ -81,7 +81,7 @@ step_packages() {
   if ! command -v apt-get >/dev/null; then skip "packages: this is no Debian; what is missing will show"; fi
   if command -v apt-get >/dev/null &&
      ! install_packages gcc libc6-dev meson ninja-build pkg-config python3 python3-venv \
-       libh2o-evloop-dev libwslay-dev zlib1g-dev libssl-dev libjansson-dev libpcre2-dev \
+       libh2o-evloop-dev libwslay-dev zlib1g-dev libzstd-dev libssl-dev libjansson-dev libpcre2-dev \
        libcurl4-openssl-dev libcmocka-dev; then
     fail "packages: the libraries could not be installed"
   fi

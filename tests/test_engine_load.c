@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "engine/engine.h"
+#include "engine/model/model.h"
 #include "gguf/types.h"
+#include "kernels/cpu.h"
 #include "kernels/kernels.h"
 #include "tests/tiny_model.h"
 
@@ -64,6 +67,7 @@ static void lies_are_refused_by_name(void **state)
         {{.arch = "qwen3moe", .n_expert = 4, .drop = "qwen3moe.expert_count"},
          "\"qwen3moe.expert_count\" is missing or 0"},
         {{.arch = "gemma3", .n_expert = 4}, "architecture \"gemma3\" with 4 experts is not"},
+        {{.scaled = 2}, "tensor \"output.scale\" has shape [2, 1, 1, 1], [1, 1] is expected"},
         {{.arch = "mamba"}, "architecture \"mamba\" is not supported; supported are: llama"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -83,13 +87,10 @@ static void a_model_without_output_is_tied(void **state)
 
 enum { N = 150, VOCAB = 320 };
 
-static float *logits_of(const char *isa, int threads, int batch, enum eng_kv kv, int piece)
+/* The model is closed. */
+static float *logits_from(struct model *m, int piece)
 {
     struct err e = {0};
-    const struct model_config c = {.isa = isa, .n_threads = threads, .n_batch = batch, .kv = kv};
-    struct model *m = model_open(path, &c, &e);
-    if (!m)
-        fail_msg("%s", e.text);
     struct seq *s = seq_new(m, &e);
     float *out = malloc((size_t)N * VOCAB * sizeof *out);
     assert_non_null(out);
@@ -103,6 +104,16 @@ static float *logits_of(const char *isa, int threads, int batch, enum eng_kv kv,
     seq_free(s);
     model_close(m);
     return out;
+}
+
+static float *logits_of(const char *isa, int threads, int batch, enum eng_kv kv, int piece)
+{
+    struct err e = {0};
+    const struct model_config c = {.isa = isa, .n_threads = threads, .n_batch = batch, .kv = kv};
+    struct model *m = model_open(path, &c, &e);
+    if (!m)
+        fail_msg("%s", e.text);
+    return logits_from(m, piece);
 }
 
 static void bits_do_not_depend_on_how(void **state)
@@ -164,6 +175,73 @@ static void a_cut_sequence_goes_on_as_a_fresh_one(void **state)
     }
     seq_free(s);
     model_close(m);
+}
+
+/* On two memory nodes (the first CPU, and the others) each takes its part of every matrix first; nothing
+ * of that shows. */
+static void memory_nodes_do_not_change_bits(void **state)
+{
+    (void)state;
+    static const struct tiny_model models[] = {{.seed = 2, .type = TYPE_Q4_0, .arch = "qwen2"},
+                                               {.seed = 4, .type = TYPE_Q4_0, .n_expert = 5}};
+    char root[] = "/tmp/chaski-load-sys-XXXXXX", cmd[512];
+    cpu_set_t cpus;
+    int first = 0;
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    while (!CPU_ISSET(first, &cpus))
+        first++;
+    snprintf(cmd, sizeof cmd,
+             "cd %s && mkdir -p devices/system/node/node0 devices/system/node/node1 && cd "
+             "devices/system/node && echo 0-1 >online && echo %d >node0/cpulist && echo %d-4095 "
+             ">node1/cpulist", root, first, first + 1);
+    assert_int_equal(system(cmd), 0);
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        struct err e = {0};
+        assert_int_equal(tiny_model_write(path, &models[i], &e), 0);
+        float *want = logits_of(NULL, 1, 512, ENG_KV_F16, N);
+        for (int n = 1; n <= 5; n++) {
+            struct gguf *g = gguf_open(path, &e);
+            struct crew *crew = crew_new_under(n, root, "/nowhere", "/nowhere/self", &e);
+            assert_true(g && crew);
+            assert_int_equal(crew_nodes(crew), CPU_COUNT(&cpus) > 1 ? 2 : 1);
+            const struct load_config c = {
+                .k = kernels_pick(NULL, NULL), .crew = crew, .kv = KV_F16, .n_batch = 64};
+            struct model *m = model_load(g, &c, &e);
+            assert_non_null(m);
+            m->owns_crew = true;
+            gguf_close(g);
+            float *got = logits_from(m, n % 2 ? N : 3);
+            assert_memory_equal(got, want, (size_t)N * VOCAB * sizeof *got);
+            free(got);
+        }
+        free(want);
+    }
+    snprintf(cmd, sizeof cmd, "rm -rf %s", root);
+    assert_int_equal(system(cmd), 0);
+}
+
+/* NVFP4 files: a factor beside a matrix, or one for each expert. */
+static void products_are_multiplied_by_the_scale_beside_the_matrix(void **state)
+{
+    (void)state;
+    static const struct tiny_model models[] = {{.seed = 1, .type = TYPE_F32},
+                                               {.seed = 3, .type = TYPE_Q8_0, .arch = "gemma3"},
+                                               {.seed = 4, .type = TYPE_Q4_0, .n_expert = 5}};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        struct err e = {0};
+        struct tiny_model t = models[i];
+        assert_int_equal(tiny_model_write(path, &t, &e), 0);
+        float *want = logits_of(NULL, 2, 512, ENG_KV_F16, N);
+        t.scaled = 1;
+        assert_int_equal(tiny_model_write(path, &t, &e), 0);
+        for (int piece = 1; piece <= N; piece += N - 1) {
+            float *got = logits_of(NULL, 2, 512, ENG_KV_F16, piece);
+            assert_memory_equal(got, want, (size_t)N * VOCAB * sizeof *got);
+            free(got);
+        }
+        free(want);
+    }
 }
 
 /* Numerics that are fast change the bits of prompts where the CPU can; unasked nobody gets them. */
@@ -233,6 +311,8 @@ int main(void)
         cmocka_unit_test(a_model_without_output_is_tied),
         cmocka_unit_test(bits_do_not_depend_on_how),
         cmocka_unit_test(a_cut_sequence_goes_on_as_a_fresh_one),
+        cmocka_unit_test(memory_nodes_do_not_change_bits),
+        cmocka_unit_test(products_are_multiplied_by_the_scale_beside_the_matrix),
         cmocka_unit_test(fast_numerics_are_said_and_near),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

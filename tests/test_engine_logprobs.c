@@ -69,7 +69,8 @@ static struct seen *look(struct eng *g, int model, const char *prompt, struct en
     struct seen *s = calloc(1, sizeof *s);
     assert_non_null(s);
     s->a = answer_new();
-    const struct eng_sink sink = {s, on_piece, on_done, on_fail};
+    const struct eng_sink sink = {
+        .arg = s, .piece = on_piece, .done = on_done, .fail = on_fail};
     const struct eng_request r = {.kind = ENG_GENERATE,
                                   .model = asking_model(model),
                                   .raw = prompt,

@@ -259,7 +259,7 @@ static int all_run(struct crew *c)
 static void the_size_follows_the_quota(void **state)
 {
     (void)state;
-    struct crew *c = crew_new_under(0, "/nowhere", "/nowhere/self", NULL);
+    struct crew *c = crew_new_under(0, "/sys", "/nowhere", "/nowhere/self", NULL);
     assert_non_null(c);
     const int all = all_run(c);
     crew_free(c);
@@ -271,7 +271,7 @@ static void the_size_follows_the_quota(void **state)
     put("a/cpu.max", "100000 100000\n");
     put("self", "0::/a\n");
     snprintf(self, sizeof self, "%s/self", root);
-    c = crew_new_under(0, root, self, NULL);
+    c = crew_new_under(0, "/sys", root, self, NULL);
     assert_non_null(c);
     assert_int_equal(all_run(c), 1);
     assert_true(crew_most(c) >= all);
@@ -293,7 +293,7 @@ static void the_size_follows_the_affinity_mask(void **state)
     (void)state;
     cpu_set_t before, one;
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
-    struct crew *c = crew_new_under(0, "/nowhere", "/nowhere/self", NULL);
+    struct crew *c = crew_new_under(0, "/sys", "/nowhere", "/nowhere/self", NULL);
     assert_non_null(c);
     const int all = all_run(c);
     if (all < 2) {

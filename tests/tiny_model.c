@@ -42,7 +42,8 @@ static void put_f16(uint8_t *p, float f)
     memcpy(p, &h, 2);
 }
 
-static void matrices(struct maker *m, const char *name, int copies, int rows, int cols, float sd)
+static void matrices(struct maker *m, const char *name, int copies, int rows, int cols,
+                     float spread)
 {
     if (dropped(m, name))
         return;
@@ -53,12 +54,18 @@ static void matrices(struct maker *m, const char *name, int copies, int rows, in
     const struct gguf_type_info *t = gguf_type_info((uint32_t)type);
     const size_t bytes = n / t->block_elems * t->block_bytes;
     uint8_t *data = arena_alloc(&m->a, bytes, 64);
-    if (!data) {
+    /* Powers of two: dividing by them and multiplying the product loses nothing. */
+    float *by = arena_alloc(&m->a, (size_t)copies * sizeof *by, 64);
+    if (!data || !by) {
         m->rc = -1;
         return;
     }
+    const bool scaled = m->t->scaled && strncmp(name, "token_embd", 10);
+    for (int i = 0; i < copies; i++)
+        by[i] = scaled ? 0.25f * (float)(1 << i % 3) : 1;
     for (size_t i = 0; i < n / t->block_elems; i++) {
         uint8_t *b = data + i * t->block_bytes;
+        const float sd = spread / by[i * t->block_elems / ((size_t)rows * (size_t)cols)];
         if (type == TYPE_F32) {
             const float f = normal(m) * sd;
             memcpy(b, &f, 4);
@@ -72,6 +79,12 @@ static void matrices(struct maker *m, const char *name, int copies, int rows, in
     }
     const uint64_t dims[3] = {(uint64_t)cols, (uint64_t)rows, (uint64_t)copies};
     m->rc |= gguf_write_tensor(m->w, name, (uint32_t)type, copies > 1 ? 3 : 2, dims, data, m->e);
+    if (!scaled)
+        return;
+    char beside[96];
+    snprintf(beside, sizeof beside, "%.*s.scale", (int)strlen(name) - 7, name);
+    const uint64_t n_scales[1] = {m->t->scaled > 1 ? 2 : (uint64_t)copies};
+    m->rc |= gguf_write_tensor(m->w, beside, TYPE_F32, 1, n_scales, by, m->e);
 }
 
 static void matrix(struct maker *m, const char *name, int rows, int cols, float sd)

@@ -23,6 +23,8 @@ struct tiny_model {
     const char *set_key;       /* give this number key another value: */
     uint32_t set_value;
     const char *halve;         /* this matrix has half its rows */
+    int scaled;                /* 1: matrices come with `.scale` tensors and divided by them (powers of
+                                * two: the products stay, bit for bit); 2: of a wrong shape */
     bool nan;                  /* the output norm holds a NaN */
 };
 /* 0, or -1 with `e` filled. The vocabulary: <unk>, <s>, </s>, 256 byte tokens, "<|im_start|>",

@@ -86,6 +86,34 @@ static int load_vector(struct loader *l, const struct gguf_tensor *t, uint64_t f
     return 0;
 }
 
+/* ---- a factor beside a matrix ------------------------------------------------------------ */
+
+/* NVFP4 files have a float beside a matrix NAME.weight, NAME.scale (of experts: one each), that its
+ * product is multiplied by. */
+static int load_scale(struct loader *l, const struct gguf_tensor *weight, int64_t copies,
+                      struct mat *m, bool only_check, struct err *e)
+{
+    static const char ending[] = ".weight";
+    const size_t n = strlen(weight->name), k = sizeof ending - 1;
+    char name[96];
+    if (n < k || strcmp(weight->name + n - k, ending) || n - k > 80)
+        return 0;
+    snprintf(name, sizeof name, "%.*s.scale", (int)(n - k), weight->name);
+    const struct gguf_tensor *t = gguf_find_tensor(l->g, name);
+    if (!t)
+        return 0;
+    if (m == &l->m->w.tok_embd) /* rows are looked up, too: no file is known that has it */
+        return err_set(e, ERR_UNSUPPORTED, "tensor \"%s\" is not supported: a factor of the embedding",
+                       name);
+    if (only_check)
+        return check_shape(t, 1, 1, copies, e);
+    float *v;
+    if (load_vector(l, t, 0, copies, &v, e))
+        return -1;
+    m->scale = v;
+    return 0;
+}
+
 /* ---- by table ---------------------------------------------------------------------------------- */
 
 struct source { /* where a tensor of the table is: rows row0.. of t */
@@ -146,6 +174,8 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
         if (tn->kind == TN_MAT || tn->kind == TN_EXPERTS) {
             if (only_check && pack_plan_add(&l->plan, s.t, s.row0, copies, rows, cols,
                                             (struct mat *)(void *)field, e))
+                return -1;
+            if (load_scale(l, s.t, copies, (struct mat *)(void *)field, only_check, e))
                 return -1;
         } else if (!only_check &&
                    load_vector(l, s.t, (uint64_t)s.row0, cols, (float **)(void *)field, e)) {

@@ -7,8 +7,10 @@
  * file stays in the page cache, which the system takes back when it needs the memory.
  *
  * NUMA: pages belong to the node of the thread that packs into them, so each matrix lies in as many
- * equal stretches as there are threads, spread over all nodes alike. The matmuls hand out pieces by
- * a counter, not by node: on more nodes than one, a part of the reads is remote, evenly for all. */
+ * equal stretches as there are threads, spread over all nodes alike. Threads keep to their nodes
+ * (kernels/topology.c), and products give each node's threads that node's stretches first (ops.c). A
+ * cache file's pages lie where the system read them.
+ */
 #include "engine/model/packing.h"
 
 #include <errno.h>
@@ -42,6 +44,8 @@ struct mat expert_mat(const struct mat *experts, int32_t i)
 {
     struct mat m = *experts;
     m.data += (size_t)i * mat_bytes(experts);
+    if (m.scale)
+        m.scale += i;
     return m;
 }
 
@@ -244,8 +248,10 @@ int pack_weights(struct model *m, struct pack_plan *p, const struct load_config 
     for (size_t i = 0; i < p->n; i++) {
         struct pack_item *it = &p->items[i];
         it->mat.data = m->packed + it->offset;
-        if (it->out)
+        if (it->out) {
+            it->mat.scale = it->out->scale; /* load.c has set it */
             *it->out = it->mat;
+        }
         m->any_quantized |= mat_quantized_acts(it->mat.type) || m->k->acts_of_floats;
         const uint32_t t = it->mat.type;
         if (m->k->numerics && m->k->mul_mat[t] != m->k->exact->mul_mat[t])

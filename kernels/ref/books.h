@@ -15,6 +15,7 @@
 #define CHASKI_KERNELS_REF_BOOKS_H
 
 #include <stdbool.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include "gguf/types.h"
 
@@ -28,7 +29,14 @@ struct books { /* value i of an entry is byte i, lowest first */
     uint64_t iq1[2048];                              /* 8 * value + BOOK_IQ1_ZERO */
     uint32_t iq3_xxs[256], iq3_s[512];               /* magnitudes */
 };
-const struct books *books(void); /* made on first use */
+/* Made on first use; kernels ask for every few blocks. */
+const struct books *books_make(void);
+extern const struct books *_Atomic books_made;
+static inline const struct books *books(void)
+{
+    const struct books *b = atomic_load_explicit(&books_made, memory_order_acquire);
+    return b ? b : books_make();
+}
 
 static inline bool book_type(uint32_t type)
 {

@@ -52,7 +52,7 @@ static void sweep(const struct mm_type *t, int cols, const struct mat *w, const 
                 ca = m->wide;
             }
             for (int i = 0; i < n_groups; i++)
-                t->tile[width / 2](&m->p[i], pb, ca, m->acc[i] + (c - c0), m->s);
+                t->tile[width](&m->p[i], pb, ca, m->acc[i] + (c - c0), m->s);
         }
     }
     for (int i = 0; i < n_groups; i++)
@@ -62,23 +62,34 @@ static void sweep(const struct mm_type *t, int cols, const struct mat *w, const 
 /* Columns up to which GEMV, once for each tile's width, beats a panel: it takes codes apart again
  * for each of them but writes none to memory. One row group stays in cache, so the weights are read
  * once. 8 columns on Zen 4: 1.35 to 1.45 times as fast (avx2); 16: 1.0 to 1.4 (avx512vnni). */
-static int few_columns(const struct mm_type *t, uint32_t type, int cols)
+static int few_columns(const struct mm_type *t, int cols)
 {
     enum { FEW = 16 };
-    if (!t->gemv[1]) /* AMX, which is asked for many columns only */
+    if (!t->tile[1] && !t->gemv[1]) /* AMX, which is asked for many columns only */
         return 0;
-    switch (type) { /* codes out of books, digits to base 3: dear to take apart */
-    case TYPE_IQ1_S:
-    case TYPE_IQ1_M:
-    case TYPE_IQ2_XXS:
-    case TYPE_IQ2_XS:
-    case TYPE_IQ2_S:
-    case TYPE_IQ3_XXS:
-    case TYPE_IQ3_S:
-    case TYPE_TQ1_0:
-        return cols;
-    default:
-        return cols > FEW ? cols : FEW;
+    return t->gemv[1] && cols < FEW ? FEW : cols;
+}
+
+/* One width of few columns: straight from the packed form, or where codes are dear to take apart
+ * through a panel that stays in L1. */
+static void narrow(const struct mm_type *t, int width, const uint8_t *units, int nb,
+                   const int32_t *a, float (*acc)[16], struct mm_scratch *m)
+{
+    enum { FEW_BLOCKS = 8 };
+    if (t->gemv[width]) {
+        t->gemv[width](units, nb / t->blocks, a, acc);
+        return;
+    }
+    memset(acc, 0, (size_t)width * sizeof *acc);
+    for (int b = 0; b < nb; b += FEW_BLOCKS) {
+        const int n = nb - b < FEW_BLOCKS ? nb - b : FEW_BLOCKS;
+        const size_t bytes = (size_t)(n / t->blocks) * t->unit_bytes;
+        for (size_t o = 0; o < bytes; o += 64)
+            __builtin_prefetch(units + bytes + o);
+        t->unpack(&m->p[0], units, n / t->blocks);
+        t->tile[width](&m->p[0], n, a, acc, m->s);
+        units += bytes;
+        a += (size_t)n * A32_FIELDS * (size_t)width;
     }
 }
 
@@ -91,12 +102,12 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
 
     if (n <= 0)
         return;
-    if (n <= few_columns(t, w->type, cols)) {
+    if (n <= few_columns(t, cols)) {
         for (int32_t g = g0; g < g1; g++) {
             const uint8_t *units = w->data + (size_t)g * w->group_bytes;
             for (int c = 0; c < n; c += cols)
-                t->gemv[a32_width(n, cols, c)](units, nb / t->blocks, a32 + a32_offset(nb, c),
-                                               m->acc[0] + c);
+                narrow(t, a32_width(n, cols, c), units, nb, a32 + a32_offset(nb, c), m->acc[0] + c,
+                       m);
             store(y + (size_t)g * MAT_ROWS, ldy, add, n, rows_of(w, g), m->acc[0]);
         }
         return;

@@ -50,10 +50,10 @@ struct mm_type {
      * instead: worth it when MM_GROUPS groups share them. Panels are WIDE_BLOCKS then. */
     void (*widen)(int32_t *wide, const int32_t *a, int width, int n_blocks);
     void (*unpack)(struct panel *p, const uint8_t *units, int n_units);
-    /* acc[c][r] += n_blocks blocks; by width / 2 */
-    void (*tile[MM_COLS_MAX / 2 + 1])(const struct panel *p, int n_blocks, const int32_t *a,
-                                      float (*acc)[16], float (*s)[16]);
-    /* acc[c][r] = all blocks; by width */
+    /* acc[c][r] += n_blocks blocks; by width */
+    void (*tile[MM_COLS_MAX + 1])(const struct panel *p, int n_blocks, const int32_t *a,
+                                  float (*acc)[16], float (*s)[16]);
+    /* acc[c][r] = all blocks; by width. NULL where few columns go through a panel, too */
     void (*gemv[MM_COLS_MAX + 1])(const uint8_t *units, int n_units, const int32_t *a,
                                   float (*acc)[16]);
 };

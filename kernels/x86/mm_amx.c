@@ -15,14 +15,15 @@
  * Blocks of two groups of rows or columns at once would only save tile loads and put the float sums
  * in memory. (Counted, not measured: written on a machine without AMX, tested through an emulation
  * of the tile instructions, tests/amx_emulated.h.) */
-#include <stdbool.h>
 #include <string.h>
-#include "kernels/x86/a32.h"
-#include "kernels/x86/mm.h"
-#include "kernels/x86/steps_avx512.h"
+#include "kernels/x86/lanes_avx512.h"
 #include "kernels/x86/tables_x86.h"
 
-enum { C_MAX = 12, FEW = 16 /* columns from which on tiles are used */ };
+#define VNNI 0
+#define COLUMNS 12
+#include "kernels/x86/mm_types.h"
+
+enum { FEW = 16 /* columns from which on tiles are used */ };
 
 /* A column record of a block as the tiles want it: codes of one column side by side, column c in
  * row row_of(c) (what a transposition by 4 gives), then the other fields. In dwords: */
@@ -88,69 +89,21 @@ static void to_tiles(int32_t *o, const int32_t *a, int width, int nb)
     }
 }
 
-/* ---- what the types are --------------------------------------------------------------------- */
-
 AI bool is_super(int type)
 {
     return (type >= TYPE_Q2_K && type <= TYPE_Q6_K) || type == TYPE_IQ4_XS;
 }
 
-AI int halves(int type)
-{
-    return type == TYPE_Q2_K || type == TYPE_Q3_K || type == TYPE_Q6_K ? 2 : 1;
-}
-
-AI bool has_min(int type)
-{
-    return type == TYPE_Q4_1 || type == TYPE_Q5_1 || type == TYPE_Q2_K || type == TYPE_Q4_K ||
-           type == TYPE_Q5_K;
-}
-
-AI int zero_point(int type) /* of the codes that step() gives */
-{
-    switch (type) {
-    case TYPE_Q4_0:
-        return 8;
-    case TYPE_Q5_0:
-    case TYPE_MXFP4:
-        return 16;
-    case TYPE_Q8_0:
-    case TYPE_IQ4_NL:
-    case TYPE_IQ4_XS:
-        return 128;
-    case TYPE_Q3_K:
-        return 4;
-    case TYPE_Q6_K:
-        return 32;
-    default:
-        return 0;
-    }
-}
-
-/* Sub-scales of 16 rows: [2][16] bytes by half, or [16] of the block. */
-AI __m512 scales(const int type, const uint8_t *b, int half)
-{
-    __m128i v = _mm_loadu_si128((const void *)(b + 16 * half));
-    if (type == TYPE_Q2_K)
-        v = _mm_and_si128(v, _mm_set1_epi8(15));
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v));
-}
-
-AI __m512 mins(const int type, const uint8_t *b, int half)
-{
-    __m128i v = _mm_loadu_si128((const void *)(b + (type == TYPE_Q2_K ? 16 * half : 16)));
-    if (type == TYPE_Q2_K)
-        v = _mm_and_si128(_mm_srli_epi16(v, 4), _mm_set1_epi8(15));
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(v));
-}
-
 /* ---- panels --------------------------------------------------------------------------------- */
 
-AI void unpack(const int type, const size_t header, const size_t block, struct panel *p,
+AI __m512 scales(int type, const uint8_t *b, int half)
+{
+    return i_f32(i_from8(scale_bytes(type, b, half, 0)));
+}
+
+AI void unpack(int type, const int n, size_t header, size_t bytes, struct panel *p,
                const uint8_t *b, int nu)
 {
-    const int blocks = is_super(type) ? 8 : 1;
-
     for (int u = 0; u < nu; u++) {
         if (is_super(type)) {
             _mm512_store_ps(p->d[u], scale16(b));
@@ -158,8 +111,8 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
                 _mm512_store_ps(p->dmin[u], scale16(b + 32));
             b += header;
         }
-        for (int j = 0; j < blocks; j++, b += block) {
-            struct pan *o = &p->b[blocks * u + j];
+        for (int j = 0; j < n; j++, b += bytes) {
+            struct pan *o = &p->b[n * u + j];
             const __m512i zero = _mm512_set1_epi8((char)zero_point(type));
 #pragma GCC unroll 8
             for (int g = 0; g < 8; g++)
@@ -173,10 +126,8 @@ AI void unpack(const int type, const size_t header, const size_t block, struct p
             _mm512_store_ps(o->s0, scales(type, b, 0));
             if (halves(type) == 2)
                 _mm512_store_ps(o->s1, scales(type, b, 1));
-            if (has_min(type))
-                _mm512_store_ps(p->mn[8 * u + j][0], mins(type, b, 0));
-            if (type == TYPE_Q2_K)
-                _mm512_store_ps(p->mn[8 * u + j][1], mins(type, b, 1));
+            for (int half = 0; has_min(type) && half < halves(type); half++)
+                _mm512_store_ps(p->mn[8 * u + j][half], mins(type, b, half, 0));
         }
     }
 }
@@ -225,9 +176,9 @@ AI __m512 sum_f(const struct sums *s, int i, int c)
     return _mm512_cvtepi32_ps(_mm512_load_si512(s->v[i][row_of(c)]));
 }
 
-AI __m512 field_f(const int32_t *a, int field, int c)
+AI __m512 at(const int32_t *a, int f, int c)
 {
-    return _mm512_set1_ps(*(const float *)(const void *)(a + field + c));
+    return field_f(a, f, 1, c);
 }
 
 AI void tile_blocks(const int type, const int C, const struct panel *p, int nb, const int32_t *a,
@@ -246,10 +197,10 @@ AI void tile_blocks(const int type, const int C, const struct panel *p, int nb, 
         const __m512 d = _mm512_load_ps(b->s0);
 #pragma GCC unroll 12
         for (int c = 0; c < C; c++) {
-            const __m512 dd = _mm512_mul_ps(d, field_f(a, T_D, c));
+            const __m512 dd = _mm512_mul_ps(d, at(a, T_D, c));
             acc[c] = _mm512_fmadd_ps(dd, sum_f(&s, i & 1, c), acc[c]);
             if (has_min(type))
-                acc[c] = _mm512_fmadd_ps(_mm512_load_ps(b->s1), field_f(a, T_DSUM, c), acc[c]);
+                acc[c] = _mm512_fmadd_ps(_mm512_load_ps(b->s1), at(a, T_DSUM, c), acc[c]);
         }
     }
 #pragma GCC unroll 12
@@ -261,9 +212,9 @@ AI void tile_blocks(const int type, const int C, const struct panel *p, int nb, 
 AI __m512 min_factor(const int type, const int32_t *a, int half, int c)
 {
     if (type != TYPE_Q2_K)
-        return field_f(a, T_DSUM, c);
+        return at(a, T_DSUM, c);
     const int32_t asum = a[(half ? T_H1 : T_H0) + c] / -32;
-    return _mm512_mul_ps(field_f(a, T_D, c), _mm512_set1_ps((float)asum));
+    return _mm512_mul_ps(at(a, T_D, c), _mm512_set1_ps((float)asum));
 }
 
 AI void tile_supers(const int type, const int C, const struct panel *p, int nb, const int32_t *a,
@@ -291,7 +242,7 @@ AI void tile_supers(const int type, const int C, const struct panel *p, int nb, 
                 __m512 v = _mm512_mul_ps(sum_f(&s, halves(type) == 2 ? 0 : j & 1, c), s0);
                 if (halves(type) == 2)
                     v = _mm512_fmadd_ps(sum_f(&s, 1, c), s1, v);
-                f[c] = _mm512_fmadd_ps(field_f(aj, T_D, c), v, f[c]);
+                f[c] = _mm512_fmadd_ps(at(aj, T_D, c), v, f[c]);
             }
         }
         const __m512 d = _mm512_load_ps(p->d[u]);
@@ -308,7 +259,7 @@ AI void tile_supers(const int type, const int C, const struct panel *p, int nb, 
         for (int c = 0; c < C; c++)
             t[c] = _mm512_setzero_ps();
         for (int j = 0; j < 8; j++) {
-            for (int half = 0; half < (type == TYPE_Q2_K ? 2 : 1); half++) {
+            for (int half = 0; half < halves(type); half++) {
                 const __m512 mn = _mm512_load_ps(p->mn[8 * u + j][half]);
 #pragma GCC unroll 12
                 for (int c = 0; c < C; c++)
@@ -341,71 +292,44 @@ static void mul_mat(const struct mm_type *t, const struct config *c, const struc
     _tile_release(); /* idle tiles cost every switch of threads, and the core its sleep */
 }
 
-#define TILE(T, KIND, C)                                                                           \
-    static void tile_##T##_##C(const struct panel *p, int nb, const int32_t *a, float (*acc)[16],  \
-                               float (*s)[16])                                                     \
-    {                                                                                              \
-        (void)s;                                                                                   \
-        tile_##KIND(TYPE_##T, C, p, nb, a, acc);                                                   \
-    }
-#define KERNELS(T, KIND, BLOCKS, UNIT, HEADER, BLOCK)                                              \
-    TILE(T, KIND, 2)                                                                               \
-    TILE(T, KIND, 4)                                                                               \
-    TILE(T, KIND, 6)                                                                               \
-    TILE(T, KIND, 8)                                                                               \
-    TILE(T, KIND, 10)                                                                              \
-    TILE(T, KIND, 12)                                                                              \
-    static void unpack_##T(struct panel *p, const uint8_t *b, int n)                               \
-    {                                                                                              \
-        unpack(TYPE_##T, HEADER, BLOCK, p, b, n);                                                  \
-    }                                                                                              \
-    static const struct mm_type mm_##T = {                                                         \
-        BLOCKS,                                                                                    \
-        UNIT,                                                                                      \
-        to_tiles,                                                                                  \
-        unpack_##T,                                                                                \
-        {NULL, tile_##T##_2, tile_##T##_4, tile_##T##_6, tile_##T##_8, tile_##T##_10,              \
-         tile_##T##_12},                                                                           \
-        {NULL}, /* FEW is more than a tile's columns */                                            \
-    };                                                                                             \
-    static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,       \
-                            bool add, int32_t g0, int32_t g1, void *scratch)                       \
-    {                                                                                              \
-        mul_mat(&mm_##T, halves(TYPE_##T) == 2 ? &config_halves : &config_block, w, a, y, ldy,     \
-                add, g0, g1, scratch);                                                             \
-    }
-#define BLOCKS(T, P) KERNELS(T, blocks, 1, sizeof(struct P), 0, sizeof(struct P))
-#define SUPERS(T, P)                                                                               \
-    KERNELS(T, supers, 8, sizeof(struct P), offsetof(struct P, b), sizeof(struct P##b))
+AI void tile(int type, const int C, const struct panel *p, int nb, const int32_t *a,
+             float (*acc)[16], float (*s)[16])
+{
+    (void)s;
+    if (is_super(type))
+        tile_supers(type, C, p, nb, a, acc);
+    else
+        tile_blocks(type, C, p, nb, a, acc);
+}
 
-BLOCKS(Q4_0, pk_q4_0)
-BLOCKS(Q4_1, pk_q4_1)
-BLOCKS(Q5_0, pk_q5_0)
-BLOCKS(Q5_1, pk_q5_1)
-BLOCKS(Q8_0, pk_q8_0)
-BLOCKS(IQ4_NL, pk_iq4_nl)
-BLOCKS(MXFP4, pk_mxfp4)
-SUPERS(Q2_K, pk_q2_K)
-SUPERS(Q3_K, pk_q3_K)
-SUPERS(Q4_K, pk_q4_K)
-SUPERS(Q5_K, pk_q5_K)
-SUPERS(Q6_K, pk_q6_K)
-SUPERS(IQ4_XS, pk_iq4_xs)
+/* mm_make.h: no function for few columns (FEW is more than a tile's). */
+#define MAKE_tiles(T, ...)
+#define AT_TILES_tiles(T)
+#define AT_GEMVS_tiles(T) NULL
+#define WIDEN(type) to_tiles
+#define MUL_MAT(T)                                                                                 \
+    mul_mat(&mm_##T, halves(TYPE_##T) == 2 ? &config_halves : &config_block, w, a, y, ldy, add,    \
+            g0, g1, scratch)
+#define ONE(X, T, P) X(T, tiles, 1, 0, sizeof(struct pk_##P))
+#define SUPER(X, T, P) X(T, tiles, 8, offsetof(struct pk_##P, b), sizeof(struct pk_##P##b))
+#define TYPES(X)                                                                                   \
+    ONE(X, Q4_0, q4_0)                                                                             \
+    ONE(X, Q4_1, q4_1)                                                                             \
+    ONE(X, Q5_0, q5_0)                                                                             \
+    ONE(X, Q5_1, q5_1)                                                                             \
+    ONE(X, Q8_0, q8_0)                                                                             \
+    ONE(X, IQ4_NL, iq4_nl)                                                                         \
+    ONE(X, MXFP4, mxfp4)                                                                           \
+    SUPER(X, Q2_K, q2_K)                                                                           \
+    SUPER(X, Q3_K, q3_K)                                                                           \
+    SUPER(X, Q4_K, q4_K)                                                                           \
+    SUPER(X, Q5_K, q5_K)                                                                           \
+    SUPER(X, Q6_K, q6_K)                                                                           \
+    SUPER(X, IQ4_XS, iq4_xs)
+#include "kernels/x86/mm_make.h"
 
 void x86_tiles_amx(struct kernels *k)
 {
     memcpy(few, k->mul_mat, sizeof few);
-    k->mul_mat[TYPE_Q4_0] = mul_mat_Q4_0;
-    k->mul_mat[TYPE_Q4_1] = mul_mat_Q4_1;
-    k->mul_mat[TYPE_Q5_0] = mul_mat_Q5_0;
-    k->mul_mat[TYPE_Q5_1] = mul_mat_Q5_1;
-    k->mul_mat[TYPE_Q8_0] = mul_mat_Q8_0;
-    k->mul_mat[TYPE_IQ4_NL] = mul_mat_IQ4_NL;
-    k->mul_mat[TYPE_MXFP4] = mul_mat_MXFP4;
-    k->mul_mat[TYPE_Q2_K] = mul_mat_Q2_K;
-    k->mul_mat[TYPE_Q3_K] = mul_mat_Q3_K;
-    k->mul_mat[TYPE_Q4_K] = mul_mat_Q4_K;
-    k->mul_mat[TYPE_Q5_K] = mul_mat_Q5_K;
-    k->mul_mat[TYPE_Q6_K] = mul_mat_Q6_K;
-    k->mul_mat[TYPE_IQ4_XS] = mul_mat_IQ4_XS;
+    set_types(k);
 }

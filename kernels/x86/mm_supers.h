@@ -1,42 +1,64 @@
-/* kernels/x86/mm_supers.h - Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, without dot32 also IQ4_XS, times A32
- * columns, for any vector width.
+/* kernels/x86/mm_supers.h - Q2_K to Q6_K, IQ4_XS and the types with code books (IQ1_*, IQ2_*,
+ * IQ3_*) times A32 columns, for any vector width.
  *
  * Contract: kernels/ref/matmul.c. Per block of 32 an exact integer below 2^24 that holds the
  * sub-scales already; s = fma(d_a, isum, s) over the 8 blocks of a super-block, t the same with the
- * minima (a pass of its own in tiles), then acc = fma(d, s, acc), acc = fma(-dmin, t, acc). The
- * file that includes it has a lanes_....h before and says how products are added (`VNNI`):
- *   false  vpmaddubsw into int16; the sub-scale rides in the one widening (vpmaddwd with the row's
- *          scale twice in the lane). Q4_K sums a block in one int16 chain (at most 30480); the
- *          others a half: 8 pairs of 31 x 127 = 31496 (Q5_K), or centred by the start value (Q6_K:
- *          8 x 2 x 32 x 127 = 32512 at the end; wrapping on the way is harmless).
- *   true   dot32(sum, codes, activations) into int32; sub-scales as f32: products and their sum
- *          stay below 2^24, so they are exact and equal to integer scaling. */
+ * minima (a pass of its own in tiles), then acc = fma(d, s, acc), acc = fma(-dmin, t, acc).
+ *
+ * VNNI: sums to f32, sub-scales as f32: products and their sum stay below 2^24, so they are exact
+ * and equal to integer scaling. Types with scales by halves take 6 columns at a time, or 32
+ * registers would not hold both sums.
+ *
+ * Without, the sub-scale rides in the one widening of an int16 chain (vpmaddwd with the row's scale
+ * twice in the lane). Chains fit: a block of Q4_K 30480; IQ3_S, IQ1_S, that start at -16 * pair
+ * sums, 16 * 15 * 127 = 30480; a half: 8 pairs of 31 x 127 = 31496 (Q5_K), or centred by the start
+ * value (Q6_K: 8 x 2 x 32 x 127 = 32512; Q3_K, IQ1_M less); wrapping on the way is harmless. No
+ * chain holds IQ2_*, IQ3_XXS (codes to 126, a pair 2 * 126 * 127 = 32004; -64 * sums come as
+ * 2 * scale times the start values of halves) and IQ4_XS (|w| times the activation with w's sign):
+ * each product is widened with its scale.
+ *
+ * Books are looked up once (books.h) into a panel of unsigned codes: from there these types are
+ * K-quants without minima, scales 2n + 1 and d * 2^-e. */
 #ifndef CHASKI_KERNELS_X86_MM_SUPERS_H
 #define CHASKI_KERNELS_X86_MM_SUPERS_H
 
-#include "kernels/x86/a32.h"
-#include "kernels/x86/mm.h"
+#include "kernels/x86/books.h"
+#include "kernels/x86/mm_types.h"
 
-enum { C_MAX = 6, R = MAT_ROWS / W /* vectors of rows */, KEEP = R == 1 /* sums in registers */ };
+#define SUPER(X, T, HOW, P) X(T, HOW, 8, offsetof(struct pk_##P, b), sizeof(struct pk_##P##b))
+#define SUPER_TYPES(X)                                                                             \
+    SUPER(X, Q2_K, direct, q2_K)                                                                   \
+    SUPER(X, Q3_K, direct, q3_K)                                                                   \
+    SUPER(X, Q4_K, direct, q4_K)                                                                   \
+    SUPER(X, Q5_K, direct, q5_K)                                                                   \
+    SUPER(X, Q6_K, direct, q6_K)                                                                   \
+    SUPER(X, IQ4_XS, direct, iq4_xs)
+#define BOOK_TYPES(X)                                                                              \
+    SUPER(X, IQ2_XXS, panel, iq2_xxs)                                                              \
+    SUPER(X, IQ2_XS, panel, iq2_xs)                                                                \
+    SUPER(X, IQ2_S, panel, iq2_s)                                                                  \
+    SUPER(X, IQ3_XXS, panel, iq3_xxs)                                                              \
+    SUPER(X, IQ3_S, panel, iq3_s)                                                                  \
+    SUPER(X, IQ1_S, panel, iq1_s)                                                                  \
+    SUPER(X, IQ1_M, panel, iq1_m)
 
-AI vi field(const int32_t *a, int f, int C, int c)
-{
-    return i_set(a[f * C + c]);
-}
-
-AI vf field_f(const int32_t *a, int f, int C, int c)
-{
-    return v_bcast((const float *)(const void *)(a + f * C + c));
-}
-
-/* Bytes with a sign, without dot32: |w| times the activation with w's sign, widened at each step.
- */
 AI bool by_sign(int type)
 {
     return !VNNI && type == TYPE_IQ4_XS;
 }
 
-AI vi codes(const int type, const bool panel, const void *b, int r, int g)
+AI bool by_step(int type) /* products are widened one by one */
+{
+    return by_sign(type) || (!VNNI && zero_point(type) == 64);
+}
+
+/* Chains of sums in a block: as many as it has scales, or as int16 would overflow. */
+AI int chains(int type)
+{
+    return !VNNI && (type == TYPE_Q5_K || zero_point(type) == 64) ? 2 : halves(type);
+}
+
+AI vi codes(int type, bool panel, const void *b, int r, int g)
 {
     if (panel)
         return i_ld(((const struct pan *)b)->q[g] + 4 * W * r);
@@ -44,188 +66,193 @@ AI vi codes(const int type, const bool panel, const void *b, int r, int g)
     return by_sign(type) ? i_flip8(v) : v;
 }
 
-AI bool has_min(int type)
-{
-    return type == TYPE_Q2_K || type == TYPE_Q4_K || type == TYPE_Q5_K;
-}
-
-AI int min_halves(int type)
-{
-    return type == TYPE_Q2_K ? 2 : 1;
-}
-
-AI bool one_scale(int type) /* for the whole block; else one for each half */
-{
-    return type == TYPE_Q4_K || type == TYPE_Q5_K || type == TYPE_IQ4_XS;
-}
-
-/* Chains of sums in a block: as many as it has scales, or as int16 would overflow. */
-AI int chains(int type)
-{
-    return one_scale(type) && (VNNI || type != TYPE_Q5_K) ? 1 : 2;
-}
-
-/* Sub-scales of W rows as bytes. Every block begins with them: [2][16] bytes by half, or [16] of
- * the whole block. */
-AI __m128i scale_bytes(const int type, const uint8_t *b, int half, int r)
-{
-    const __m128i v = i_bytes(b + (one_scale(type) ? 0 : 16 * half) + W * r);
-    return type == TYPE_Q2_K ? _mm_and_si128(v, _mm_set1_epi8(15)) : v;
-}
-
 /* Sub-scales as the sums want them: f32, or int16 twice in the lane. */
-AI vi scales(const int type, const uint8_t *b, int half, int r)
+AI vi as_scales(__m128i bytes)
 {
-    const __m128i v = scale_bytes(type, b, half, r);
-    return VNNI ? f_bits(i_f32(i_from8(v))) : i_pairs16(v);
+    return VNNI ? f_bits(i_f32(i_from8(bytes))) : i_pairs16(bytes);
 }
 
-AI vf mins(const int type, const uint8_t *b, int half, int r)
+AI vi scales(int type, bool panel, const void *b, int half, int r)
 {
-    __m128i v = i_bytes(b + (type == TYPE_Q2_K ? 16 * half : 16) + W * r);
-    if (type == TYPE_Q2_K)
-        v = _mm_and_si128(_mm_srli_epi16(v, 4), _mm_set1_epi8(15));
-    return i_f32(i_from_u8(v));
+    half = halves(type) == 2 ? half : 0;
+    if (panel)
+        return i_ld((half ? ((const struct pan *)b)->s1 : ((const struct pan *)b)->s0) + W * r);
+    return as_scales(scale_bytes(type, b, half, r));
 }
 
-/* What a minimum multiplies: d_a * asum (Q2_K: of the half; H0, H1 hold -32 times it). */
-AI vf min_factor(const int type, const int32_t *a, int half, int C, int c)
+/* What a chain begins with. */
+AI vi start(int type, bool panel, const void *b, int half, int r, const int32_t *a, int C, int c)
 {
-    if (type != TYPE_Q2_K)
-        return field_f(a, A32_DSUM, C, c);
-    const int32_t h = a[(A32_H0 + half) * C + c], sum = (int16_t)h + (h >> 16);
-    return v_mul(field_f(a, A32_D, C, c), v_set((float)(sum / -32)));
+    const int zero = zero_point(type), whole = chains(type) == 1;
+    if (VNNI)
+        return start32(zero, whole, half, a, C, c);
+    if (by_sign(type))
+        return i_set(0);
+    if (!by_step(type))
+        return start16(zero, whole, half, a, C, c);
+    const vi sc = scales(type, panel, b, half, r);
+    return i_madd(start16(32, false, half, a, C, c), i_add16(sc, sc));
 }
 
-/* f[r][c] = the integer of one block, sub-scales times exact sums, as f32. */
-AI void sums(const int type, const bool panel, const int C, const void *b, const int32_t *a,
-             vf f[R][C_MAX])
+/* f[r][c] = the integer of one block, sub-scales times exact sums, as f32; columns c0..c0+n-1. */
+AI void sums(int type, bool panel, const int C, const int c0, const int n, const void *b,
+             const int32_t *a, vf f[R][C_MAX])
 {
-    const bool zero = type != TYPE_Q6_K && type != TYPE_Q3_K;
-    vi n[R][C_MAX];
+    const bool empty = !zero_point(type);
+    const int steps = 8 / chains(type);
+    vi sum[R][C_MAX];
 
 #pragma GCC unroll 2
-    for (int half = 0; half < 2; half++) {
-        if (half == chains(type))
-            break;
+    for (int half = 0; half < chains(type); half++) {
         vi v[R][C_MAX];
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++) {
-            vi z = zero ? i_set(0) : field(a, A32_H0 + half, C, c);
-            if (type == TYPE_Q3_K) /* 4, not 32 */
-                z = i_sra16(z, 3);
-            if (VNNI && !zero)
-                z = i_madd(z, i_ones16());
+#pragma GCC unroll 12
+        for (int c = 0; c < n; c++)
 #pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
-                v[r][c] = z;
-        }
+            for (int r = 0; r < R; r++) {
+                v[r][c] = empty ? i_set(0) : start(type, panel, b, half, r, a, C, c0 + c);
+                if (by_step(type) && half) /* one chain: there are no registers for two */
+                    v[r][c] = i_add32(v[r][c], sum[r][c]);
+            }
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
-            if (i == 8 / chains(type))
-                break;
-            const int g = chains(type) == 1 ? (i >> 1) + 4 * (i & 1) : 4 * half + i;
+        for (int i = 0; i < steps; i++) {
+            /* Where a whole block is unpacked on the way: both nibbles of one load. */
+            const int g = panel || steps == 4 ? 4 * half + i : (i >> 1) + 4 * (i & 1);
             vi w[R], sc[R];
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
                 w[r] = codes(type, panel, b, r, g);
-                if (by_sign(type))
-                    sc[r] =
-                        panel ? i_ld(((const struct pan *)b)->s0 + W * r) : scales(type, b, 0, r);
+                sc[r] = by_step(type) ? scales(type, panel, b, half, r) : w[r];
             }
-#pragma GCC unroll 6
-            for (int c = 0; c < C; c++) {
-                const vi x = field(a, A32_CODES + g, C, c);
+#pragma GCC unroll 12
+            for (int c = 0; c < n; c++) {
+                const vi x = field(a, A32_CODES + g, C, c0 + c);
+                vi p[R];
+#pragma GCC unroll 2
+                for (int r = 0; r < R; r++)
+                    p[r] = by_sign(type) ? i_maddubs(i_abs8(w[r]), i_sign8(x, w[r]))
+                                         : i_maddubs(w[r], x);
+#pragma GCC unroll 2
+                for (int r = 0; r < R; r++)
+                    p[r] = by_step(type) ? i_madd(p[r], sc[r]) : p[r];
 #pragma GCC unroll 2
                 for (int r = 0; r < R; r++) {
-                    if (VNNI) {
+                    if (VNNI)
                         v[r][c] = dot32(v[r][c], w[r], x);
-                        continue;
-                    }
-                    if (by_sign(type)) {
-                        const vi p = i_maddubs(i_abs8(w[r]), i_sign8(x, w[r]));
-                        v[r][c] = i_pin(i_add32(v[r][c], i_madd(p, sc[r])));
-                        continue;
-                    }
-                    const vi p = i_maddubs(w[r], x);
-                    v[r][c] = i_pin(i == 0 && zero ? p : i_add16(v[r][c], p));
+                    else
+                        v[r][c] = i_pin(i == 0 && empty ? p[r]
+                                        : by_step(type) ? i_add32(v[r][c], p[r])
+                                                        : i_add16(v[r][c], p[r]));
                 }
             }
         }
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++) {
-            const struct pan *p = b;
-            const vi sc = !panel ? scales(type, b, half, r)
-                                 : i_ld((half && !one_scale(type) ? p->s1 : p->s0) + W * r);
-#pragma GCC unroll 6
-            for (int c = 0; c < C; c++) {
+            const vi sc = scales(type, panel, b, half, r);
+#pragma GCC unroll 12
+            for (int c = 0; c < n; c++) {
                 if (VNNI) {
                     const vf x = i_f32(v[r][c]), s = bits_f(sc);
                     f[r][c] = half ? v_fma(x, s, f[r][c]) : v_mul(x, s);
                     continue;
                 }
-                const vi x = by_sign(type) ? v[r][c] : i_madd(v[r][c], sc);
-                n[r][c] = half ? i_add32(n[r][c], x) : x;
+                const vi x = by_step(type) ? v[r][c] : i_madd(v[r][c], sc);
+                sum[r][c] = half && !by_step(type) ? i_add32(sum[r][c], x) : x;
                 if (half + 1 == chains(type))
-                    f[r][c] = i_f32(n[r][c]);
+                    f[r][c] = i_f32(sum[r][c]);
             }
         }
     }
 }
 
-/* t[r][c] = the minima of a super-block. */
-AI void minima(const int type, const int C, const float (*mn)[2][16], const int32_t *a,
-               vf t[R][C_MAX])
+/* What a minimum multiplies: d_a * asum (Q2_K: of the half; H0, H1 hold -32 times it). */
+AI vf min_factor(int type, const int32_t *a, int half, int C, int c)
 {
-#pragma GCC unroll 6
+    if (type != TYPE_Q2_K)
+        return field_f(a, A32_DSUM, C, c);
+    vf sum;
+    if (KEEP) { /* beside work on zmm scalars are free */
+        const int32_t h = a[(A32_H0 + half) * C + c];
+        sum = v_set((float)((PAIRS ? (int16_t)h + (h >> 16) : h) / -32));
+    } else {
+        const vi h = i_madd(field(a, A32_H0 + half, C, c), i_ones16());
+        sum = v_sub(v_zero(), i_f32(i_sra32(h, 5)));
+    }
+    return v_mul(field_f(a, A32_D, C, c), sum);
+}
+
+/* t[r][c] += the minima of a block. */
+AI void add_minima(int type, const int C, const vf mn[2][R], const int32_t *a, vf t[R][C_MAX])
+{
+#pragma GCC unroll 2
+    for (int half = 0; half < halves(type); half++)
+#pragma GCC unroll 12
+        for (int c = 0; c < C; c++) {
+            const vf x = min_factor(type, a, half, C, c);
+#pragma GCC unroll 2
+            for (int r = 0; r < R; r++)
+                t[r][c] = v_fma(mn[half][r], x, t[r][c]);
+        }
+}
+
+AI void zeros(const int C, vf s[R][C_MAX])
+{
+#pragma GCC unroll 12
     for (int c = 0; c < C; c++)
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
-            t[r][c] = v_zero();
-    for (int j = 0; j < 8; j++, a += A32_FIELDS * C)
-        for (int half = 0; half < min_halves(type); half++)
-#pragma GCC unroll 6
-            for (int c = 0; c < C; c++) {
-                const vf x = min_factor(type, a, half, C, c);
-#pragma GCC unroll 2
-                for (int r = 0; r < R; r++)
-                    t[r][c] = v_fma(v_ld(mn[j][half] + r * W), x, t[r][c]);
-            }
+            s[r][c] = v_zero();
 }
 
-AI void tile(const int type, const int C, const struct panel *p, int nb, const int32_t *a,
+AI void tile(int type, const int C, const struct panel *p, int nb, const int32_t *a,
              float (*acc)[16], float (*park)[16])
 {
+    const int part = chains(type) == 2 && C > 6 ? C / 2 : C;
+
+#ifdef IS_WIDE
+    if (IS_WIDE(type)) {
+        tile_wide(C, true, p, nb, a, acc, park);
+        return;
+    }
+#endif
     for (int u = 0; u < nb / 8; u++, a += 8 * A32_FIELDS * C) {
         vf s[R][C_MAX], t[R][C_MAX];
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++)
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
-                s[r][c] = v_zero();
+        zeros(C, s);
         for (int j = 0; j < 8; j++) {
             const int32_t *aj = a + j * A32_FIELDS * C;
-            vf f[R][C_MAX];
-            sums(type, true, C, &p->b[8 * u + j], aj, f);
-#pragma GCC unroll 6
-            for (int c = 0; c < C; c++)
 #pragma GCC unroll 2
-                for (int r = 0; r < R; r++) {
-                    float *m = park[c] + r * W;
-                    const vf old = KEEP ? s[r][c] : j ? v_ld(m) : v_zero();
-                    const vf v = v_fma(field_f(aj, A32_D, C, c), f[r][c], old);
-                    if (KEEP)
-                        s[r][c] = v;
-                    else
-                        v_st(m, v);
+            for (int c0 = 0; c0 < C; c0 += part) {
+                vf f[R][C_MAX];
+                sums(type, true, C, c0, part, &p->b[8 * u + j], aj, f);
+#pragma GCC unroll 12
+                for (int c = 0; c < part; c++) {
+                    const vf da = field_f(aj, A32_D, C, c0 + c);
+#pragma GCC unroll 2
+                    for (int r = 0; r < R; r++) {
+                        float *m = park[c0 + c] + r * W;
+                        const vf old = KEEP ? s[r][c0 + c] : j ? v_ld(m) : v_zero();
+                        const vf v = v_fma(da, f[r][c], old);
+                        if (KEEP)
+                            s[r][c0 + c] = v;
+                        else
+                            v_st(m, v);
+                    }
                 }
+            }
         }
-        if (has_min(type))
-            minima(type, C, &p->mn[8 * u], a, t);
+        if (has_min(type)) {
+            zeros(C, t);
+            for (int j = 0; j < 8; j++) {
+                vf mn[2][R];
+#pragma GCC unroll 4
+                for (int i = 0; i < 2 * R; i++)
+                    mn[i / R][i % R] = v_ld(p->mn[8 * u + j][i / R] + i % R * W);
+                add_minima(type, C, mn, a + j * A32_FIELDS * C, t);
+            }
+        }
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++) {
             const vf d = v_ld(p->d[u] + r * W);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
             for (int c = 0; c < C; c++) {
                 float *o = acc[c] + r * W;
                 vf v = v_fma(d, KEEP ? s[r][c] : v_ld(park[c] + r * W), v_ld(o));
@@ -237,43 +264,36 @@ AI void tile(const int type, const int C, const struct panel *p, int nb, const i
     }
 }
 
-AI void gemv(const int type, const int C, const size_t header, const size_t block, const uint8_t *b,
+AI void gemv(int type, const int C, const int n, size_t header, size_t bytes, const uint8_t *b,
              int nu, const int32_t *a, float (*out)[16])
 {
     vf acc[R][C_MAX];
-#pragma GCC unroll 6
-    for (int c = 0; c < C; c++)
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++)
-            acc[r][c] = v_zero();
+    zeros(C, acc);
     for (int u = 0; u < nu; u++) {
         const uint8_t *head = b;
         vf s[R][C_MAX], t[R][C_MAX];
-#pragma GCC unroll 6
-        for (int c = 0; c < C; c++)
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
-                s[r][c] = t[r][c] = v_zero();
+        zeros(C, s);
+        zeros(C, t);
         b += header;
-        for (int j = 0; j < 8; j++, b += block, a += A32_FIELDS * C) {
+        for (int j = 0; j < n; j++, b += bytes, a += A32_FIELDS * C) {
             vf f[R][C_MAX];
-            touch_in_order(type, b, block);
-            sums(type, false, C, b, a, f);
-#pragma GCC unroll 6
+            touch_in_order(type, b, bytes);
+            sums(type, false, C, 0, C, b, a, f);
+#pragma GCC unroll 12
             for (int c = 0; c < C; c++)
 #pragma GCC unroll 2
                 for (int r = 0; r < R; r++)
                     s[r][c] = v_fma(field_f(a, A32_D, C, c), f[r][c], s[r][c]);
-            for (int half = 0; has_min(type) && half < min_halves(type); half++)
-#pragma GCC unroll 6
-                for (int c = 0; c < C; c++) {
-                    const vf x = min_factor(type, a, half, C, c);
-#pragma GCC unroll 2
-                    for (int r = 0; r < R; r++)
-                        t[r][c] = v_fma(mins(type, b, half, r), x, t[r][c]);
-                }
+            if (!has_min(type))
+                continue;
+            vf mn[2][R];
+#pragma GCC unroll 4
+            for (int i = 0; i < 2 * R; i++)
+                if (i / R < halves(type))
+                    mn[i / R][i % R] = mins(type, b, i / R, i % R);
+            add_minima(type, C, mn, a, t);
         }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
         for (int c = 0; c < C; c++)
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
@@ -282,96 +302,59 @@ AI void gemv(const int type, const int C, const size_t header, const size_t bloc
                     acc[r][c] = v_fnma(v_ld_f16(head + 32 + 2 * W * r), t[r][c], acc[r][c]);
             }
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int c = 0; c < C; c++)
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++)
             v_st(out[c] + r * W, acc[r][c]);
 }
 
-AI void unpack(const int type, const size_t header, const size_t block, struct panel *p,
+AI void unpack(int type, const int n, size_t header, size_t bytes, struct panel *p,
                const uint8_t *b, int nu)
 {
+    const bool book = zero_point(type) == 64 || (zero_point(type) == 16);
+    const struct books *bk = book ? books() : NULL;
+
+#ifdef IS_WIDE
+    if (IS_WIDE(type)) {
+        unpack_wide(type, n, header, bytes, p, b, nu);
+        return;
+    }
+#endif
     for (int u = 0; u < nu; u++) {
         const uint8_t *head = b;
         b += header;
-        for (int j = 0; j < 8; j++, b += block) {
+        for (int j = 0; j < n; j++, b += bytes) {
             struct pan *o = &p->b[8 * u + j];
+            if (book)
+                book_codes(type, bk, b, o->q);
 #pragma GCC unroll 2
-            for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-                for (int g = 0; g < 8; g++)
-                    i_st(o->q[g] + 4 * W * r, codes(type, false, b, r, g));
-                i_st(o->s0 + W * r, scales(type, b, 0, r));
-                if (!one_scale(type))
-                    i_st(o->s1 + W * r, scales(type, b, 1, r));
-                for (int half = 0; has_min(type) && half < min_halves(type); half++)
-                    v_st(p->mn[8 * u + j][half] + W * r, mins(type, b, half, r));
+            for (int half = 0; half < halves(type); half++) {
+                __m128i sc = book ? book_scales(type, head, b, j, half) : _mm_setzero_si128();
+#pragma GCC unroll 2
+                for (int r = 0; r < R; r++) {
+                    if (!book)
+                        sc = scale_bytes(type, b, half, r);
+                    i_st((half ? o->s1 : o->s0) + W * r, as_scales(sc));
+                    if (has_min(type))
+                        v_st(p->mn[8 * u + j][half] + W * r, mins(type, b, half, r));
+                    sc = _mm_unpackhi_epi64(sc, sc);
+                }
             }
+#pragma GCC unroll 2
+            for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+                for (int g = 0; g < 8 && !book; g++)
+                    i_st(o->q[g] + 4 * W * r, codes(type, false, b, r, g));
         }
 #pragma GCC unroll 2
         for (int r = 0; r < R; r++) {
-            v_st(p->d[u] + W * r, v_ld_f16(head + 2 * W * r));
+            const vf d = v_ld_f16(head + 2 * W * r);
+            v_st(p->d[u] + W * r, book ? v_mul(d, v_set(book_unit((uint32_t)type))) : d);
             if (has_min(type))
                 v_st(p->dmin[u] + W * r, v_ld_f16(head + 32 + 2 * W * r));
         }
     }
-}
-
-#define HEADER(T) offsetof(struct pk_##T, b)
-#define BLOCK(T) sizeof(struct pk_##T##b)
-
-#define TILE(T, C)                                                                                 \
-    static void tile_##T##_##C(const struct panel *p, int nb, const int32_t *a, float (*acc)[16],  \
-                               float (*s)[16])                                                     \
-    {                                                                                              \
-        tile(TYPE_##T, C, p, nb, a, acc, s);                                                       \
-    }
-#define GEMV(T, P, C)                                                                              \
-    static void gemv_##T##_##C(const uint8_t *b, int nu, const int32_t *a, float (*acc)[16])       \
-    {                                                                                              \
-        gemv(TYPE_##T, C, HEADER(P), BLOCK(P), b, nu, a, acc);                                     \
-    }
-#define KERNELS(T, P)                                                                              \
-    TILE(T, 2)                                                                                     \
-    TILE(T, 4)                                                                                     \
-    TILE(T, 6)                                                                                     \
-    GEMV(T, P, 1)                                                                                  \
-    GEMV(T, P, 2)                                                                                  \
-    GEMV(T, P, 3)                                                                                  \
-    GEMV(T, P, 4)                                                                                  \
-    GEMV(T, P, 6)                                                                                  \
-    static void unpack_##T(struct panel *p, const uint8_t *b, int nu)                              \
-    {                                                                                              \
-        unpack(TYPE_##T, HEADER(P), BLOCK(P), p, b, nu);                                           \
-    }                                                                                              \
-    static const struct mm_type mm_##T = {                                                         \
-        8,                                                                                         \
-        sizeof(struct pk_##P),                                                                     \
-        NULL,                                                                                      \
-        unpack_##T,                                                                                \
-        {NULL, tile_##T##_2, tile_##T##_4, tile_##T##_6},                                          \
-        {NULL, gemv_##T##_1, gemv_##T##_2, gemv_##T##_3, gemv_##T##_4, NULL, gemv_##T##_6},        \
-    };                                                                                             \
-    static void mul_mat_##T(const struct mat *w, const struct acts *a, float *y, size_t ldy,       \
-                            bool add, int32_t g0, int32_t g1, void *scratch)                       \
-    {                                                                                              \
-        x86_mm(&mm_##T, C_MAX, w, a, y, ldy, add, g0, g1, scratch);                                \
-    }
-
-KERNELS(Q2_K, q2_K)
-KERNELS(Q3_K, q3_K)
-KERNELS(Q4_K, q4_K)
-KERNELS(Q5_K, q5_K)
-KERNELS(Q6_K, q6_K)
-
-static void set_supers(struct kernels *k)
-{
-    k->mul_mat[TYPE_Q2_K] = mul_mat_Q2_K;
-    k->mul_mat[TYPE_Q3_K] = mul_mat_Q3_K;
-    k->mul_mat[TYPE_Q4_K] = mul_mat_Q4_K;
-    k->mul_mat[TYPE_Q5_K] = mul_mat_Q5_K;
-    k->mul_mat[TYPE_Q6_K] = mul_mat_Q6_K;
 }
 
 #endif

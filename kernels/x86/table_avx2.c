@@ -9,10 +9,9 @@ void kernels_init_avx2(struct kernels *k)
     k->mm_scratch_bytes = sizeof(struct mm_scratch);
     x86_acts_avx2(k);
     x86_blocks_avx2(k);
+    x86_few_avx2(k);
     x86_supers_avx2(k);
     x86_books_avx2(k);
-    x86_codes_avx2(k);
-    x86_few_avx2(k);
     x86_floats_avx2(k);
     x86_elems_avx2(k);
     x86_attend_avx2(k);

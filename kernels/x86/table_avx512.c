@@ -8,7 +8,9 @@ void kernels_init_avx512(struct kernels *k)
 {
     k->name = "avx512";
     x86_blocks_avx512(k);
+    x86_few_avx512(k);
     x86_supers_avx512(k);
+    x86_books_avx512(k);
     x86_floats_avx512(k);
     x86_elems_avx512(k);
     x86_attend_avx512(k);

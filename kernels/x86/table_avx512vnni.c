@@ -8,8 +8,8 @@ void kernels_init_avx512vnni(struct kernels *k)
     k->name = "avx512vnni";
     x86_acts_avx512vnni(k);
     x86_blocks_avx512vnni(k);
+    x86_few_avx512vnni(k);
     x86_supers_avx512vnni(k);
     x86_books_avx512vnni(k);
-    x86_codes_avx512vnni(k);
     x86_attend_avx512vnni(k);
 }

@@ -7,6 +7,7 @@ void kernels_init_avxvnni(struct kernels *k)
 {
     k->name = "avxvnni";
     x86_blocks_avxvnni(k);
+    x86_few_avxvnni(k);
     x86_supers_avxvnni(k);
-    x86_codes_avxvnni(k);
+    x86_books_avxvnni(k);
 }

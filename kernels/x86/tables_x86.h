@@ -4,31 +4,28 @@
 
 #include "kernels/kernels.h"
 
+/* The quantized matmuls of each ISA. */
+#define X86_MM(isa)                                                                                \
+    void x86_blocks_##isa(struct kernels *k);                                                      \
+    void x86_few_##isa(struct kernels *k);                                                         \
+    void x86_supers_##isa(struct kernels *k);                                                      \
+    void x86_books_##isa(struct kernels *k);
+X86_MM(avx2)
+X86_MM(avxvnni)
+X86_MM(avx512)
+X86_MM(avx512vnni)
+
 void x86_acts_avx2(struct kernels *k);
-void x86_blocks_avx2(struct kernels *k);
-void x86_supers_avx2(struct kernels *k);
-void x86_books_avx2(struct kernels *k);
-void x86_codes_avx2(struct kernels *k);
-void x86_few_avx2(struct kernels *k);
 void x86_floats_avx2(struct kernels *k);
 void x86_elems_avx2(struct kernels *k);
 void x86_attend_avx2(struct kernels *k);
 
-void x86_blocks_avxvnni(struct kernels *k);
-void x86_supers_avxvnni(struct kernels *k);
-void x86_codes_avxvnni(struct kernels *k);
-
-void x86_acts_avx512vnni(struct kernels *k);
-void x86_blocks_avx512vnni(struct kernels *k);
-void x86_supers_avx512vnni(struct kernels *k);
-void x86_codes_avx512vnni(struct kernels *k);
-void x86_blocks_avx512(struct kernels *k);
-void x86_supers_avx512(struct kernels *k);
-void x86_books_avx512vnni(struct kernels *k);
-void x86_attend_avx512vnni(struct kernels *k);
 void x86_floats_avx512(struct kernels *k);
 void x86_elems_avx512(struct kernels *k);
 void x86_attend_avx512(struct kernels *k);
+
+void x86_acts_avx512vnni(struct kernels *k);
+void x86_attend_avx512vnni(struct kernels *k);
 
 void x86_tiles_amx(struct kernels *k);
 

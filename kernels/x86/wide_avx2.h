@@ -6,24 +6,12 @@
 #ifndef CHASKI_KERNELS_X86_WIDE_AVX2_H
 #define CHASKI_KERNELS_X86_WIDE_AVX2_H
 
-#include <stdbool.h>
-#include "kernels/x86/a32.h"
-#include "kernels/x86/mm.h"
+#include "kernels/x86/mm_types.h"
 #include "kernels/x86/steps_avx2.h"
 
-enum { C_MAX = 6 };
-
-AI __m256i field(const int32_t *a, int f, int C, int c)
-{
-    return _mm256_set1_epi32(a[f * C + c]);
-}
-
-AI __m256 field_f(const int32_t *a, int f, int C, int c)
-{
-    return _mm256_broadcast_ss((const float *)(const void *)(a + f * C + c));
-}
-
 /* struct mm_type.widen */
+#define IS_WIDE(type) ((type) == TYPE_Q8_0 || (type) == TYPE_IQ4_NL || (type) == TYPE_IQ4_XS)
+#define WIDEN(type) (IS_WIDE(type) ? widen : NULL)
 static inline void widen(int32_t *o, const int32_t *a, int width, int nb)
 {
     for (int i = 0; i < nb; i++, a += A32_FIELDS * width, o += WIDE_FIELDS * width) {
@@ -49,6 +37,23 @@ AI void wide_step(struct wide_pan *o, int g, int h, __m256i q, __m256i sc, bool 
     }
     _mm256_store_si256((void *)o->q[g][0][8 * h], lo);
     _mm256_store_si256((void *)o->q[g][1][8 * h], hi);
+}
+
+AI void unpack_wide(int type, const int n, size_t header, size_t bytes, struct panel *p,
+                    const uint8_t *b, int nu)
+{
+    for (int u = 0; u < nu; u++) {
+        for (int h = 0; h < 2; h++)
+            _mm256_store_ps((n == 1 ? p->w[u].d : p->d[u]) + 8 * h, scale8(b, h));
+        b += header;
+        for (int j = 0; j < n; j++, b += bytes)
+            for (int h = 0; h < 2; h++) {
+                const __m256i sc = n == 1 ? i_ones16() : i_pairs16(scale_bytes(type, b, 0, h));
+#pragma GCC unroll 8
+                for (int g = 0; g < 8; g++)
+                    wide_step(&p->w[u * n + j], g, h, step(type, b, h, g), sc, n > 1);
+            }
+    }
 }
 
 /* `sub`: partial sums s of 8 blocks, then times the d of the super-block. */

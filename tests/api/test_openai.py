@@ -115,6 +115,8 @@ def test_n_choices(server):
     third = chat(server, max_tokens=6, temperature=2, seed=9).json()
     assert o["choices"][2]["message"] == third["choices"][0]["message"]
     assert o["usage"]["prompt_tokens"] == one["usage"]["prompt_tokens"]
+    greedy = chat(server, n=2, **GREEDY).json()
+    assert greedy["choices"][0]["message"] == greedy["choices"][1]["message"]
     drawn = chat(server, n=2, max_tokens=6).json()
     same = chat(server, n=2, max_tokens=6, seed=drawn["chaski"]["seed"]).json()
     assert same["choices"] == drawn["choices"]
@@ -444,6 +446,27 @@ def test_an_error_after_the_first_event_and_before_it(server, path, body):
     assert bad == {"error": {"message": words, "type": "api_error", "param": None, "code": None}}
     a = server.post(path, {"model": "m", **body})
     assert a.status == 500 and message(a) == words
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_does_not_fit_is_an_error_unless_cutting_is_asked_for(server, stream):
+    long = "the quick brown fox " * 200
+    small = {"options": {"num_ctx": 128}, "max_tokens": 3, "stream": stream}
+    for path, ask in ((C, {"messages": [{"role": "user", "content": long}]}), (T, {"prompt": long})):
+        a = server.post(path, {"model": "m", **ask, **small})
+        assert a.status == 400 and a.json()["error"]["code"] == "context_length_exceeded"
+        assert re.match(r"request \(\d+ tokens\) exceeds the available context size \(128 tokens\)",
+                        message(a))
+        a = server.post(path, {"model": "m", **ask, **small, "truncate": True})
+        o = events(a)[-1] if stream else a.json()
+        assert a.status == 200 and o["chaski"]["prompt_truncated"] > 700
+
+
+def test_no_tokens_at_all(server):
+    o = chat(server, max_tokens=0).json()
+    assert o["choices"][0]["message"]["content"] == "" and o["usage"]["completion_tokens"] == 0
+    assert o["choices"][0]["finish_reason"] == "length"
 
 
 @fake

@@ -1,0 +1,13 @@
+/* kernels/x86/mm_few_avx512.c - NVFP4, Q1_0, Q2_0, TQ1_0, TQ2_0 with AVX-512 BW without VNNI
+ * (dots_avx512.h, mm_blocks.h). */
+#include "kernels/x86/dots_avx512.h"
+#include "kernels/x86/mm_blocks.h"
+#include "kernels/x86/tables_x86.h"
+
+#define TYPES FEW_TYPES
+#include "kernels/x86/mm_make.h"
+
+void x86_few_avx512(struct kernels *k)
+{
+    set_types(k);
+}
