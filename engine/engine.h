@@ -33,6 +33,8 @@ struct eng_options {
     float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0 */
     int32_t deadline_ms; /* ours: since the request came; then what is there is the answer, and before
                           * the first token it is ERR_TIMEOUT. 0 = none */
+    int32_t use_mmap;    /* 0: read a file that was packed before, do not map it; -1 = any */
+    int32_t kv_type;     /* ours: enum eng_kv for the model's load; -1 = the server's */
     int32_t speculate;   /* ours: 1 = draft where it pays, 0 = never, -1 = as the server does */
     char *stops[OPT_MAX_STOPS]; /* owned */
     int n_stops;
@@ -77,12 +79,15 @@ struct eng_config {
     struct store *store;     /* borrowed; outlives the engine */
     const char *isa;         /* CHASKI_ISA, or NULL for the best of this CPU */
     int n_threads;           /* 0 = by affinity mask and cgroup quota */
-    uint64_t memory_bytes;   /* budget; 0 = 90 % of what is available now */
+    uint64_t memory_bytes;   /* budget; 0 = memory_share of what is available now */
+    double memory_share;     /* 0 = 0.9 */
     int32_t default_ctx;     /* 0 = 4096 */
     int n_parallel;          /* sequences at once on a model; 0 = automatic, at most 16 */
     int max_loaded;          /* models; 0 = 3 */
     int max_queue;           /* waiting requests a model; 0 = 512 */
     int64_t keep_alive_ns;   /* default of the server; negative = for ever */
+    int64_t patience_ns;     /* so long a model waits for the place of busy ones, then one of them
+                              * takes no new requests; 0 = 2 s */
     enum eng_kv kv;          /* type of the KV cache */
     enum eng_speculate speculate;
     bool fast;               /* numerics fast: prompts in bf16, outside the contract of bits */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { INT, REAL, SEED, STOP, BOOL, BOOL_IGNORED, INT_IGNORED, IGNORED };
+enum kind { INT, REAL, SEED, STOP, BOOL, KV, INT_IGNORED, IGNORED };
 
 struct option_row {
     const char *name;
@@ -36,9 +36,10 @@ static const struct option_row rows[] = {
     {"frequency_penalty", REAL, AT(frequency_penalty), -100, 100},
     {"stop", STOP, 0, 0, 0},
     {"deadline_ms", INT, AT(deadline_ms), 0, big}, /* ours */
+    {"use_mmap", BOOL, AT(use_mmap), 0, 0},
     {"speculate", BOOL, AT(speculate), 0, 0}, /* ours, not the reference's */
+    {"kv_type", KV, AT(kv_type), 0, 0},       /* ours */
     /* Known, and without meaning on a CPU or for the result: accepted. */
-    {"use_mmap", BOOL_IGNORED, 0, 0, 0},
     {"num_gpu", INT_IGNORED, 0, 0, 0},
     {"main_gpu", INT_IGNORED, 0, 0, 0},
     {"draft_num_predict", INT_IGNORED, 0, 0, 0},
@@ -89,6 +90,8 @@ void eng_options_init(struct eng_options *o)
                               .top_p = 0.9f,
                               .typical_p = 1,
                               .repeat_penalty = 1,
+                              .use_mmap = -1,
+                              .kv_type = -1,
                               .speculate = -1};
 }
 
@@ -139,6 +142,18 @@ static int set_stops(struct eng_options *o, const json_t *v, struct err *e)
     json_array_foreach (v, i, item)
         if (add_stop(o, item, e))
             return -1;
+    return 0;
+}
+
+static int set_kv(struct eng_options *o, const json_t *v, struct err *e)
+{
+    enum eng_kv kv;
+    if (!json_is_string(v))
+        return err_set(e, ERR_INPUT, "option \"kv_type\" must be of type string");
+    if (eng_kv_of(json_string_value(v), &kv))
+        return err_set(e, ERR_INPUT, "option \"kv_type\" is \"%.40s\", it must be f16, f32 or q8_0",
+                       json_string_value(v));
+    o->kv_type = (int32_t)kv;
     return 0;
 }
 
@@ -207,8 +222,10 @@ int eng_options_apply(struct eng_options *o, const json_t *obj, struct err *e)
             rc = warn_unknown(o, key, e);
         else if (r->kind == STOP)
             rc = set_stops(o, v, e);
-        else if ((r->kind == BOOL || r->kind == BOOL_IGNORED) && !json_is_boolean(v))
+        else if (r->kind == BOOL && !json_is_boolean(v))
             rc = err_set(e, ERR_INPUT, "option \"%s\" must be of type boolean", key);
+        else if (r->kind == KV)
+            rc = set_kv(o, v, e);
         else if (r->kind == BOOL)
             *(int32_t *)(void *)((char *)o + r->offset) = json_is_true(v);
         else if (r->kind == INT || r->kind == REAL || r->kind == SEED || r->kind == INT_IGNORED)

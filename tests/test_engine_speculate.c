@@ -251,8 +251,8 @@ static void many_sequences_share_a_step(void **state)
 /* The least budget that the model loads in: a single page of keys and values is left then. */
 static uint64_t least_memory(void)
 {
-    for (uint64_t bytes = 64 << 10; bytes < 16 << 20; bytes += 8 << 10) {
-        struct eng *g = engine_with((struct eng_config){.n_threads = 1, .memory_bytes = bytes});
+    for (uint64_t bytes = 1 << 20; bytes < 16 << 20; bytes += 8 << 10) {
+        struct eng *g = engine_with((struct eng_config){.n_threads = 2, .memory_bytes = bytes});
         struct eng_options o = options(1, 0);
         struct answer *a = ask(g, CALM, "x", &o, (struct eng_request){0});
         const bool loaded = !a->failed;

@@ -28,9 +28,17 @@ static uint8_t *page_new(struct kv_pool *p)
         p->free = q;
         p->cap_free = cap;
     }
+    const bool prepaid = p->prepaid >= p->page_bytes;
+    if (prepaid) {
+        p->prepaid -= p->page_bytes;
+    } else if (p->mem && !mem_take(p->mem, p->page_bytes)) {
+        return NULL;
+    }
     uint8_t *page = big_alloc(p->page_bytes);
     if (page)
         p->n_live++;
+    else if (p->mem)
+        mem_give(p->mem, p->page_bytes);
     return page;
 }
 
@@ -131,6 +139,8 @@ uint64_t kv_pool_give_back(struct kv_pool *p, uint64_t bytes)
         big_free(p->free[--p->n_free], p->page_bytes);
         p->n_live--;
         given += p->page_bytes;
+        if (p->mem)
+            mem_give(p->mem, p->page_bytes);
     }
     return given;
 }

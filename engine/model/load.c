@@ -21,6 +21,7 @@ struct loader {
     struct model *m;
     const struct load_config *c;
     struct pack_plan plan;
+    uint64_t vector_bytes;
 };
 
 static int64_t dim_value(const struct hparams *hp, enum dim d)
@@ -171,6 +172,8 @@ static int load_table(struct loader *l, const char *prefix, const struct tn *tn,
             continue;
         }
         char *field = (char *)base + tn->offset;
+        if (only_check && (tn->kind == TN_VEC || tn->kind == TN_ROW))
+            l->vector_bytes += (uint64_t)cols * sizeof(float) + 64;
         if (tn->kind == TN_MAT || tn->kind == TN_EXPERTS) {
             if (only_check && pack_plan_add(&l->plan, s.t, s.row0, copies, rows, cols,
                                             (struct mat *)(void *)field, e))
@@ -259,6 +262,34 @@ static int rope_setup(struct model *m, struct err *e)
 
 /* ---- the whole --------------------------------------------------------------------------------------- */
 
+/* Rows of a step, bytes of a page. */
+static void sizes_of(struct model *m)
+{
+    const int n_kept = m->fam->encoder ? 1 : m->hp.n_layer; /* layers whose keys are there at once */
+    if (m->fam->encoder) {
+        m->kv = KV_F32; /* of one layer: costs little */
+        if (m->n_batch < m->hp.n_ctx)
+            m->n_batch = m->hp.n_ctx; /* a text is one step */
+    }
+    m->pool.head_bytes_k = kv_bytes(m->kv, m->hp.d_k, true);
+    m->pool.head_bytes_v = kv_bytes(m->kv, m->hp.d_v, false);
+    m->pool.page_bytes = (size_t)n_kept * (size_t)m->hp.n_head_kv *
+                         (m->pool.head_bytes_k + m->pool.head_bytes_v);
+    while (m->n_batch > PRIVATE_ROWS && ops_region_bytes(m, m->n_batch, 1, 0) > REGION_BYTES)
+        m->n_batch -= (m->n_batch + 7) / 8;
+    m->n_most = m->fam->encoder && m->n_batch < m->hp.n_ctx ? m->n_batch : m->hp.n_ctx;
+}
+
+/* Of the model, its pages not counted. Contexts beyond LONG_CONTEXT take a little more scratch. */
+enum { LONG_CONTEXT = 32768 };
+static uint64_t fixed_bytes(const struct loader *l)
+{
+    const struct model *m = l->m;
+    const int64_t longest = m->hp.n_ctx < LONG_CONTEXT ? m->hp.n_ctx : LONG_CONTEXT;
+    return l->plan.bytes + l->vector_bytes + tok_vocab_bytes(m->vocab) +
+           model_step_bytes(m, longest);
+}
+
 struct model *model_load(const struct gguf *g, const struct load_config *c, struct err *e)
 {
     struct model *m = calloc(1, sizeof *m);
@@ -297,24 +328,16 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
         err_set(e, ERR_MEMORY, "no memory for the chat template");
         goto fail;
     }
+    for (size_t i = 0; i < l.plan.n; i++)
+        m->any_quantized |= mat_quantized_acts(l.plan.items[i].mat.type) || m->k->acts_of_floats;
+    sizes_of(m);
+    if (c->reserve && c->reserve(c->reserve_arg, m, fixed_bytes(&l), e))
+        goto fail;
     if (load_all(&l, false, e) || pack_weights(m, &l.plan, c, e) || rope_setup(m, e))
         goto fail;
     if (!m->w.output.data && !m->fam->encoder)
         m->w.output = m->w.tok_embd;
 
-    const int n_kept = m->fam->encoder ? 1 : m->hp.n_layer; /* layers whose keys are there at once */
-    if (m->fam->encoder) {
-        m->kv = KV_F32; /* of one layer: costs little */
-        if (m->n_batch < m->hp.n_ctx)
-            m->n_batch = m->hp.n_ctx; /* a text is one step */
-    }
-    m->pool.head_bytes_k = kv_bytes(m->kv, m->hp.d_k, true);
-    m->pool.head_bytes_v = kv_bytes(m->kv, m->hp.d_v, false);
-    m->pool.page_bytes = (size_t)n_kept * (size_t)m->hp.n_head_kv *
-                         (m->pool.head_bytes_k + m->pool.head_bytes_v);
-    while (m->n_batch > PRIVATE_ROWS && ops_region_bytes(m, m->n_batch, 1, 0) > REGION_BYTES)
-        m->n_batch -= (m->n_batch + 7) / 8;
-    m->n_most = m->fam->encoder && m->n_batch < m->hp.n_ctx ? m->n_batch : m->hp.n_ctx;
     if (c->cache_dir && !m->from_cache)
         m->cache_writer = pack_writer_begin(m, &l.plan, c);
     pack_plan_free(&l.plan);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include "engine/engine.h"
 #include "engine/families/families.h"
+#include "engine/model/memory.h"
 #include "engine/model/tune.h"
 #include "gguf/gguf.h"
 #include "kernels/kernels.h"
@@ -22,6 +23,8 @@ struct kv_pool { /* pages of 64 positions, all layers of a position together */
     uint64_t n_live, n_limit;          /* pages there are; the most allowed (0 = any) */
     uint8_t **free;                    /* stack of pages given back */
     size_t n_free, cap_free;
+    struct mem *mem;                   /* the ledger that pages are entered in; NULL: none */
+    uint64_t prepaid;                  /* bytes of pages to come that are entered already */
 
     /* The prefix cache: pages that no sequence holds now, but that one may find again. */
     uint64_t n_cached, n_cached_most;  /* of the live ones; n_cached_most 0 = nothing is shared */
@@ -83,6 +86,7 @@ struct model {
     uint8_t *packed;             /* all matrices, packed: memory, or the mapped cache file */
     size_t packed_bytes;
     bool from_cache;
+    bool is_mapped;              /* `packed` is the cache file itself */
     struct pack_writer *cache_writer; /* or NULL; reads `packed` */
     uint64_t weight_bytes;       /* packed matrices and vectors */
     double *inv_freq, *inv_freq_local; /* n_rot/2 */
@@ -118,7 +122,11 @@ struct load_config {
     struct crew *crew;
     enum kv_type kv;
     int n_batch;
-    uint64_t memory_limit;  /* bytes that weights may take; 0 = any */
+    bool no_map;            /* read the cache file, do not map it */
+    /* Called once all is checked and before anything large is taken: `bytes` is what the model will
+     * hold beside its pages. May wait; -1 gives the load up. NULL: as much as there is. */
+    int (*reserve)(void *arg, const struct model *m, uint64_t bytes, struct err *e);
+    void *reserve_arg;
     const atomic_bool *cancel; /* may be NULL */
     void (*progress)(void *arg, double part);
     void *progress_arg;
@@ -157,6 +165,10 @@ struct step {
     const float *hidden; /* [n_hidden][n_embd], as logits */
     bool stopped;
 };
+/* What steps hold at most, for contexts up to `longest`: scratch of all threads, logits of as many
+ * rows as drafts or sequences may ask for. */
+uint64_t model_step_bytes(const struct model *m, int64_t longest);
+uint64_t model_scratch_bytes(const struct model *m); /* what they hold now */
 /* Compute all rows (n_rows <= m->n_batch), append their keys and values. */
 int model_step(struct model *m, struct step *s, struct err *e);
 

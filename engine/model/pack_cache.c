@@ -231,6 +231,23 @@ static bool check_block(const struct place *s, const uint8_t *block, size_t byte
     return atomic_load(&k.bad) < 0;
 }
 
+/* The same bytes in memory of our own. */
+static uint8_t *read_block(int fd, size_t at, size_t n)
+{
+    uint8_t *p = big_alloc(n);
+    for (size_t done = 0; p && done < n;) {
+        const ssize_t k = pread(fd, p + done, n - done, (off_t)(at + done));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0) {
+            big_free(p, n);
+            return NULL;
+        }
+        done += (size_t)k;
+    }
+    return p;
+}
+
 bool pack_cache_map(struct model *m, const struct pack_plan *p, const struct load_config *c)
 {
     struct place s;
@@ -244,8 +261,8 @@ bool pack_cache_map(struct model *m, const struct pack_plan *p, const struct loa
         goto done;
     const char *why =
         fd < 0 ? errno == ELOOP ? "it is a symbolic link" : strerror(errno) : check_head(&s, fd, p);
-    if (!why && !(block = map_block(fd, s.data_at, p->bytes)))
-        why = "it cannot be mapped";
+    if (!why && !(block = (c->no_map ? read_block : map_block)(fd, s.data_at, p->bytes)))
+        why = c->no_map ? "it cannot be read" : "it cannot be mapped";
     if (why) {
         log_line(LOG_WARN, "pack cache: %s/%s: %s: ignored, to be written anew", s.folder, s.name,
                  why);
@@ -255,7 +272,7 @@ bool pack_cache_map(struct model *m, const struct pack_plan *p, const struct loa
     if (good)
         m->packed = block;
     else
-        munmap(block, p->bytes);
+        big_free(block, p->bytes); /* a mapped one too */
 done:
     if (fd >= 0)
         close(fd);

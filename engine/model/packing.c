@@ -236,11 +236,6 @@ static int pack_from_file(const struct pack_plan *p, const struct load_config *c
 int pack_weights(struct model *m, struct pack_plan *p, const struct load_config *c, struct err *e)
 {
     m->weight_bytes += p->bytes;
-    if (c->memory_limit && m->weight_bytes > c->memory_limit)
-        return err_set(e, ERR_MEMORY,
-                       "not enough memory for the weights: %" PRIu64
-                       " bytes are needed, the budget is %" PRIu64,
-                       m->weight_bytes, c->memory_limit);
     const bool cached = c->cache_dir && pack_cache_map(m, p, c);
     if (!cached && !(m->packed = big_alloc(p->bytes)))
         return err_set(e, ERR_MEMORY, "no memory for the weights: %zu bytes", p->bytes);
@@ -252,7 +247,6 @@ int pack_weights(struct model *m, struct pack_plan *p, const struct load_config 
             it->mat.scale = it->out->scale; /* load.c has set it */
             *it->out = it->mat;
         }
-        m->any_quantized |= mat_quantized_acts(it->mat.type) || m->k->acts_of_floats;
         const uint32_t t = it->mat.type;
         if (m->k->numerics && m->k->mul_mat[t] != m->k->exact->mul_mat[t])
             m->numerics = m->k->numerics;
@@ -264,5 +258,6 @@ int pack_weights(struct model *m, struct pack_plan *p, const struct load_config 
         c->progress(c->progress_arg, 1);
     }
     m->from_cache = cached;
+    m->is_mapped = cached && !c->no_map;
     return 0;
 }

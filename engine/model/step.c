@@ -6,6 +6,8 @@
 #include "engine/model/trace.h"
 #include "engine/ops.h"
 
+enum { LOGITS_ROWS = 32 }; /* of a step: with drafts as many (WORTH_ROWS), without fewer */
+
 struct work { /* what all threads of the step read */
     struct model *m;
     struct step *s;
@@ -77,6 +79,28 @@ static int need(void *pp, size_t *have, size_t bytes, struct err *e)
     return 0;
 }
 
+static size_t own_bytes(const struct model *m, int n_rows, int64_t longest)
+{
+    return ((m->k->mm_scratch_bytes + 63) & ~(size_t)63) + ops_own_bytes(m, n_rows, longest);
+}
+
+uint64_t model_step_bytes(const struct model *m, int64_t longest)
+{
+    uint64_t b = (uint64_t)own_bytes(m, m->n_batch, longest) * (uint64_t)crew_most(m->crew);
+    for (int i = 0; i < 2; i++) {
+        const size_t many = ops_region_bytes(m, m->n_batch, longest, i);
+        const size_t few = ops_region_bytes(m, PRIVATE_ROWS, longest, i);
+        b += many > few ? many : few;
+    }
+    return b + (uint64_t)LOGITS_ROWS * (uint64_t)m->hp.n_vocab * sizeof(float);
+}
+
+uint64_t model_scratch_bytes(const struct model *m)
+{
+    return m->region_bytes[0] + m->region_bytes[1] + m->logits_bytes +
+           (m->own_mem ? m->own_bytes * (uint64_t)crew_most(m->crew) : 0);
+}
+
 static int prepare(struct model *m, const struct step *s, struct err *e)
 {
     int64_t longest = 0;
@@ -88,8 +112,7 @@ static int prepare(struct model *m, const struct step *s, struct err *e)
         if (need(&m->region[i], &m->region_bytes[i], ops_region_bytes(m, rows, longest, i), e))
             return -1;
     }
-    const size_t own = ((m->k->mm_scratch_bytes + 63) & ~(size_t)63) +
-                       ops_own_bytes(m, s->n_rows, longest);
+    const size_t own = own_bytes(m, s->n_rows, longest);
     const int n_th = crew_most(m->crew);
     if (!m->own_mem && !(m->own_mem = calloc((size_t)n_th, sizeof *m->own_mem)))
         return err_set(e, ERR_MEMORY, "no memory for a step");

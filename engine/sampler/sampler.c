@@ -30,6 +30,13 @@ int smp_init(struct smp *s, const struct eng_options *opt, uint64_t seed, int32_
     return 0;
 }
 
+uint64_t smp_bytes(const struct eng_options *opt, int32_t n_vocab)
+{
+    const struct smp s = {0};
+    return (uint64_t)n_vocab *
+           (sizeof *s.count + (opt->temperature > 0 ? sizeof(struct smp_cand) : 0));
+}
+
 void smp_free(struct smp *s)
 {
     free(s->cand);

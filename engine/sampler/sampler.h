@@ -19,6 +19,7 @@ struct smp { /* one sequence's sampler; a zeroed struct is none */
 };
 int smp_init(struct smp *s, const struct eng_options *opt, uint64_t seed, int32_t n_vocab,
              struct err *e);
+uint64_t smp_bytes(const struct eng_options *opt, int32_t n_vocab); /* memory that it will hold */
 void smp_free(struct smp *s);
 /* Choose the next token. `logits` [n_vocab] may be changed. `history`: the n tokens of the context
  * so far (prompt and answer), for the penalties. `counter` keys the random number: how many tokens

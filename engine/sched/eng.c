@@ -1,7 +1,7 @@
 /* engine/sched/eng.c - the server's level of the door: submit, cancel, list, drain. */
 #include "engine/sched/sched.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,41 +9,23 @@
 #include "engine/info.h"
 #include "engine/text.h"
 
-/* What the system can still give: MemAvailable, or what the cgroup leaves. */
-static uint64_t available_bytes(void)
-{
-    uint64_t kb = 0, out = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "r");
-    if (f) {
-        while (fgets(line, sizeof line, f))
-            if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kb) == 1)
-                break;
-        fclose(f);
-    }
-    out = kb * 1024;
-    uint64_t most, now;
-    f = fopen("/sys/fs/cgroup/memory.max", "r");
-    if (f) {
-        const bool limited = fscanf(f, "%" SCNu64, &most) == 1;
-        fclose(f);
-        f = limited ? fopen("/sys/fs/cgroup/memory.current", "r") : NULL;
-        if (f) {
-            if (fscanf(f, "%" SCNu64, &now) == 1 && most > now && most - now < out)
-                out = most - now;
-            fclose(f);
-        }
-    }
-    return out ? out : (uint64_t)4 << 30;
-}
-
-static void cond_init(pthread_cond_t *c)
+void cond_init(pthread_cond_t *c)
 {
     pthread_condattr_t a;
     pthread_condattr_init(&a);
     pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
     pthread_cond_init(c, &a);
     pthread_condattr_destroy(&a);
+}
+
+bool cond_wait_ns(pthread_cond_t *c, pthread_mutex_t *m, int64_t ns)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    const int64_t at = t.tv_nsec + (ns < 0 ? 0 : ns % 1000000000);
+    t.tv_sec += (ns < 0 ? 0 : ns / 1000000000) + at / 1000000000;
+    t.tv_nsec = at % 1000000000;
+    return pthread_cond_timedwait(c, m, &t) == ETIMEDOUT;
 }
 
 struct eng *eng_new(const struct eng_config *cfg, struct err *e)
@@ -54,8 +36,11 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
         return NULL;
     }
     g->cfg = *cfg;
-    if (!g->cfg.memory_bytes)
-        g->cfg.memory_bytes = available_bytes() / 10 * 9;
+    if (!g->cfg.memory_bytes) {
+        const double share = cfg->memory_share > 0 && cfg->memory_share <= 1 ? cfg->memory_share : 0.9;
+        g->cfg.memory_bytes = (uint64_t)((double)mem_available(NULL) * share);
+    }
+    g->mem.limit = g->cfg.memory_bytes;
     g->k = kernels_pick(cfg->isa, e);
     if (g->k && cfg->fast)
         g->k = kernels_fast(g->k);
@@ -67,6 +52,7 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
         return NULL;
     }
     pthread_mutex_init(&g->crew_lock, NULL);
+    cond_init(&g->crew_turn);
     pthread_mutex_init(&g->lock, NULL);
     cond_init(&g->changed);
     meters_init(&g->meters);
@@ -79,11 +65,13 @@ void eng_drain(struct eng *g, int64_t deadline)
     g->draining = true;
     for (struct slot *s = g->slots; s; s = s->next)
         pthread_cond_signal(&s->wake);
-    while (g->n_jobs && time_mono_ns() < deadline) {
-        const struct timespec t = {.tv_sec = deadline / 1000000000,
-                                   .tv_nsec = deadline % 1000000000};
-        pthread_cond_timedwait(&g->changed, &g->lock, &t);
+    while (g->n_jobs) {
+        const int64_t left = deadline - time_mono_ns();
+        if (left <= 0)
+            break;
+        cond_wait_ns(&g->changed, &g->lock, left);
     }
+    g->stopping = true;
     while (g->n_threads) { /* what still runs is cancelled, step by step */
         for (struct slot *s = g->slots; s; s = s->next) {
             atomic_store(&s->cancel_load, true);
@@ -96,14 +84,8 @@ void eng_drain(struct eng *g, int64_t deadline)
             }
             pthread_cond_signal(&s->wake);
         }
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        t.tv_nsec += 50000000;
-        if (t.tv_nsec >= 1000000000) {
-            t.tv_nsec -= 1000000000;
-            t.tv_sec++;
-        }
-        pthread_cond_timedwait(&g->changed, &g->lock, &t);
+        pthread_cond_broadcast(&g->changed);
+        cond_wait_ns(&g->changed, &g->lock, 50000000);
     }
     pthread_mutex_unlock(&g->lock);
 }
@@ -124,6 +106,7 @@ void eng_free(struct eng *g)
     meters_free(&g->meters);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
+    pthread_cond_destroy(&g->crew_turn);
     pthread_mutex_destroy(&g->crew_lock);
     free(g);
 }
@@ -242,13 +225,16 @@ static struct slot *slot_new(struct eng *g, const struct store_model *m, struct 
     s->g = g;
     s->keep_alive_ns = g->cfg.keep_alive_ns;
     s->expires = INT64_MAX;
+    s->ticket = ++g->tickets;
+    s->waits_since = s->used_at = time_mono_ns();
+    s->kv_wish = s->map_wish = -1;
+    s->hungry = s->oldest = s->pause_after = INT64_MAX;
     store_name_short(&m->name, s->name, sizeof s->name);
     snprintf(s->id, sizeof s->id, "%s", m->id);
     for (size_t i = 0; i < m->n_layers; i++) {
         if (strcmp(m->layers[i].media_type, "application/vnd.ollama.image.model"))
             continue;
         s->files[s->n_files++] = m->layers[i].digest;
-        s->need_bytes += m->layers[i].size;
     }
     s->meter = meters_find(&g->meters, s->name);
     cond_init(&s->wake);
@@ -294,6 +280,45 @@ static int n_model_layers(const struct store_model *m)
     return n;
 }
 
+/* Under the lock: can a model that is there, or on its way, serve a request with these options? What
+ * is not said suits whatever there is; a new num_ctx never needs a load (decisions 15 to 17). */
+static bool suits(const struct slot *s, const struct eng_options *o)
+{
+    const bool waits = s->state == SLOT_WAITING;
+    if (o->kv_type >= 0 && (waits ? s->kv_wish >= 0 && s->kv_wish != o->kv_type
+                                  : (int)s->kv != o->kv_type))
+        return false;
+    if (!o->use_mmap) { /* a mapping is never needed, only allowed */
+        if (s->state == SLOT_READY)
+            return !s->is_mapped;
+        return waits || s->no_map || !s->g->cfg.pack_cache;
+    }
+    return true;
+}
+
+static void wish(struct slot *s, const struct eng_options *o)
+{
+    if (o->kv_type >= 0)
+        s->kv_wish = o->kv_type;
+    if (o->use_mmap >= 0 && s->map_wish)
+        s->map_wish = o->use_mmap;
+}
+
+/* Under the lock: would one more request of slot s (NULL: a new one) wait in a queue that is full?
+ * Those that start at once do not wait. Models that are not loaded yet have one queue together. */
+static bool is_full(const struct eng *g, const struct slot *s)
+{
+    const int most = g->cfg.max_queue > 0 ? g->cfg.max_queue : 512;
+    const int parallel = g->cfg.n_parallel > 0 && g->cfg.n_parallel < MAX_PARALLEL ? g->cfg.n_parallel
+                                                                                   : MAX_PARALLEL;
+    if (s && s->state == SLOT_READY && !s->closing)
+        return s->n_queued >= most + parallel - s->n_active;
+    int waiting = 0;
+    for (const struct slot *t = g->slots; t; t = t->next)
+        waiting += t->state == SLOT_READY && !t->closing ? 0 : t->n_queued;
+    return waiting > most; /* the one that is being loaded for does not wait */
+}
+
 int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink *sink,
                struct eng_job **out, struct err *e)
 {
@@ -312,21 +337,33 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     struct eng_job *j = job_new(r, sink, e);
     if (!j)
         return -1;
-    const int most = g->cfg.max_queue > 0 ? g->cfg.max_queue : 512;
     int rc = -1;
     pthread_mutex_lock(&g->lock);
     struct slot *s = g->slots;
-    while (s && !same_files(s, r->model))
+    while (s && (s->replaced || !same_files(s, r->model)))
         s = s->next;
-    if (g->draining || (s && s->n_queued >= most))
+    if (g->draining || is_full(g, s)) {
         err_set(e, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");
-    else if (s || (s = slot_new(g, r->model, e)))
-        rc = 0;
+    } else {
+        if (s && !suits(s, &j->opt)) { /* its own requests are answered, then it goes */
+            s->replaced = true;
+            pthread_cond_signal(&s->wake);
+            s = NULL;
+        }
+        if (s || (s = slot_new(g, r->model, e)))
+            rc = 0;
+    }
     if (!rc) {
         if (r->has_keep_alive)
             s->keep_alive_ns = r->keep_alive_ns;
-        s->evict = false;
+        if (s->state == SLOT_WAITING)
+            wish(s, &j->opt);
+        if (j->submitted <= g->last_submitted)
+            j->submitted = g->last_submitted + 1;
+        g->last_submitted = j->submitted;
         atomic_fetch_add(&j->refs, 1); /* one is the slot's, one the caller's */
+        j->slot = s;
+        atomic_store(&j->g, g);
         if (s->tail)
             s->tail->next = j;
         else
@@ -343,9 +380,30 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     return rc;
 }
 
+/* Under the lock: a load that nobody waits for any more is given up. */
+static void cancel_load(struct slot *s)
+{
+    bool wanted = s->n_active > 0; /* parked ones */
+    for (const struct eng_job *j = s->head; j; j = j->next)
+        wanted |= !atomic_load(&j->cancelled);
+    if (!wanted)
+        atomic_store(&s->cancel_load, true);
+}
+
 void eng_job_cancel(struct eng_job *j)
 {
     atomic_store(&j->cancelled, true);
+    struct eng *g = atomic_load(&j->g);
+    if (!g)
+        return;
+    pthread_mutex_lock(&g->lock);
+    if (j->slot && j->slot->state == SLOT_LOADING)
+        cancel_load(j->slot);
+    if (j->slot) {
+        pthread_cond_signal(&j->slot->wake);
+        pthread_cond_broadcast(&g->changed);
+    }
+    pthread_mutex_unlock(&g->lock);
 }
 
 void eng_job_hold(struct eng_job *j, bool hold)
@@ -386,9 +444,9 @@ int eng_ps(struct eng *g, struct eng_loaded **out, size_t *n, struct err *e)
         r->model = s->files[0];
         r->size_bytes = s->need_bytes;
         r->expires_real_ns = s->expires == INT64_MAX ? INT64_MAX : s->expires + offset;
-        r->context_length = s->n_ctx_shown ? s->n_ctx_shown
-                            : g->cfg.default_ctx > 0 ? g->cfg.default_ctx : 4096;
-        r->parallel = g->cfg.n_parallel > 0 ? g->cfg.n_parallel : MAX_PARALLEL;
+        r->context_length = s->n_ctx_shown;
+        r->parallel = g->cfg.n_parallel > 0 && g->cfg.n_parallel < MAX_PARALLEL ? g->cfg.n_parallel
+                                                                                : MAX_PARALLEL;
         r->active = s->n_active;
         r->queued = s->n_queued;
     }
@@ -444,4 +502,24 @@ void eng_unload(struct eng *g, const struct digest *model)
             pthread_cond_signal(&s->wake);
         }
     pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- the crew, in turns ------------------------------------------------------------------------- */
+
+/* First come, first served: a plain mutex would let the one that just had it have it again, and the
+ * others would stand still. */
+void eng_lock_crew(void *arg, bool lock)
+{
+    struct eng *g = arg;
+    pthread_mutex_lock(&g->crew_lock);
+    if (lock) {
+        const uint64_t mine = g->crew_asked++;
+        while (g->crew_done != mine)
+            pthread_cond_wait(&g->crew_turn, &g->crew_lock);
+    } else {
+        g->crew_done++;
+        if (g->crew_done != g->crew_asked)
+            pthread_cond_broadcast(&g->crew_turn);
+    }
+    pthread_mutex_unlock(&g->crew_lock);
 }

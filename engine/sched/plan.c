@@ -31,7 +31,7 @@ static bool all_over(void *arg)
     return true;
 }
 
-static void pause_job(struct slot *s, struct eng_job *j)
+void job_pause(struct slot *s, struct eng_job *j)
 {
     kv_shrink(&s->m->pool, &j->kv, 0);
     j->n_done = 0;
@@ -51,27 +51,52 @@ static void take_cached(struct slot *s, struct eng_job *j)
     }
 }
 
-/* Pages for rows of job i; when they run out the youngest other job gives up its pages (it computes
- * them again later: the same bits). False: this job waits. */
+/* Pages for all tokens of job i; when there are none somebody younger gives up theirs (it computes
+ * them again later: the same bits). False: this job waits, or with e->code set it cannot go on. */
 static bool make_room(struct slot *s, int i, int64_t n_positions, struct err *e)
 {
     struct eng_job *j = s->active[i];
-    while (kv_grow(&s->m->pool, &j->kv, n_positions, e)) {
+    struct kv_pool *pool = &s->m->pool;
+    /* A prompt takes all that it needs at once: half of one would hold pages and get nowhere. */
+    const int64_t want = n_positions > (int64_t)j->tokens.n ? n_positions : (int64_t)j->tokens.n;
+    const uint64_t pages = ((uint64_t)want + KV_PAGE - 1) / KV_PAGE;
+    if (pages <= j->kv.n)
+        return true;
+    const uint64_t bytes = (pages - j->kv.n) * pool->page_bytes;
+    bool is_free = room_is_free(s, j);
+    while (!is_free || kv_grow(pool, &j->kv, want, e)) {
         int youngest = -1;
-        for (int k = 0; k < MAX_PARALLEL; k++)
-            if (k != i && s->active[k] && s->active[k]->kv.n &&
-                (youngest < 0 || s->active[k]->submitted > s->active[youngest]->submitted))
-                youngest = k;
-        if (youngest < 0)
+        e->code = ERR_NONE;
+        if (!is_free)
             return false;
-        if (s->active[youngest]->submitted < j->submitted) {
-            e->code = ERR_NONE; /* we are the youngest: wait for the older ones */
-            pause_job(s, j);
+        switch (room_for_pages(s, j, bytes)) {
+        case ROOM_WAIT:
+            return false;
+        case ROOM_PAUSE_ME:
+            job_pause(s, j);
+            return false;
+        case ROOM_PAUSE_OWN:
+            for (int k = 0; k < MAX_PARALLEL; k++)
+                if (k != i && s->active[k] && s->active[k]->kv.n &&
+                    (youngest < 0 || job_age(s->active[k]) > job_age(s->active[youngest])))
+                    youngest = k;
+            if (youngest >= 0)
+                job_pause(s, s->active[youngest]);
+            log_line(LOG_INFO, "%s: out of memory for pages, the youngest request waits", s->name);
+            break;
+        case ROOM_PAID:
+            break;
+        case ROOM_NONE:
+            err_set(e, ERR_MEMORY,
+                    "not enough memory for this request: its %lld tokens need %llu bytes of "
+                    "key-value cache, %llu more than are left of the budget of %llu bytes",
+                    (long long)want, (unsigned long long)(pages * pool->page_bytes),
+                    (unsigned long long)bytes, (unsigned long long)s->g->mem.limit);
             return false;
         }
-        pause_job(s, s->active[youngest]);
-        log_line(LOG_INFO, "%s: out of key-value pages, the youngest request waits", s->name);
     }
+    mem_give(&s->g->mem, pool->prepaid);
+    pool->prepaid = 0;
     return true;
 }
 
@@ -113,6 +138,9 @@ static void make_plan(struct slot *s, struct plan *p)
     const int n = in_order(s, order);
     int budget = s->m->n_batch;
     bool capped = true;
+    pthread_mutex_lock(&s->g->lock);
+    s->hungry = INT64_MAX; /* who still waits for pages says so again */
+    pthread_mutex_unlock(&s->g->lock);
     for (int pass = 0; pass < 2; pass++)
         for (int k = 0; k < n; k++) {
             const int i = order[k];
@@ -141,10 +169,8 @@ static void make_plan(struct slot *s, struct plan *p)
                 continue;
             struct err e = {0};
             if (!make_room(s, i, j->n_done + rows, &e)) {
-                if (e.code) {
-                    e.code = ERR_MEMORY;
+                if (e.code)
                     slot_job_end(s, i, &e);
-                }
                 continue;
             }
             if (pass == 0)

@@ -23,8 +23,11 @@ struct eng_job {
     atomic_bool cancelled, held;
     struct eng_sink sink;
     struct eng_job *next;      /* in the slot's queue; guarded by eng.lock */
-    int64_t submitted;         /* monotonic */
+    struct slot *slot;         /* that has it; NULL once its answer is out; eng.lock */
+    _Atomic(struct eng *) g;   /* NULL once its answer is out */
+    int64_t submitted;         /* monotonic; no two are equal: the order of all jobs */
     int64_t deadline;          /* monotonic; INT64_MAX = none */
+    uint64_t bytes;            /* of its state, in the ledger; the slot's thread */
     struct job_meter meter;    /* the slot's thread writes, anybody reads */
 
     /* the request, copied; owned */
@@ -65,29 +68,51 @@ void job_unref(struct eng_job *j);
 /* Has the client left, or has the request's time run out? Fills e with which. */
 bool job_is_over(const struct eng_job *j, int64_t now, struct err *e);
 
-enum slot_state { SLOT_LOADING, SLOT_READY, SLOT_GONE };
+/* A slot waits for its turn to load, loads, serves; then it goes, or waits again where requests are
+ * left (it was closed for another model). */
+enum slot_state { SLOT_WAITING, SLOT_LOADING, SLOT_READY, SLOT_GONE };
 
 struct slot {
     struct eng *g;
-    struct slot *next;         /* eng.slots; lock */
+    struct slot *next;         /* eng.slots; lock, as all down to `m` */
     struct meter *meter;       /* of its name; outlives the slot */
     pthread_t thread;
     pthread_cond_t wake;       /* with eng.lock */
-    enum slot_state state;     /* lock */
-    bool has_place;            /* counted among the loaded models; until then it waits; lock */
+    enum slot_state state;
+    bool has_place;            /* counted in eng.n_places, its weights in the ledger */
     struct digest files[MAX_FILES]; /* GGUF parts, in order: all of them are the key */
     int n_files;
     char name[512], id[65];
-    struct eng_job *head, *tail; /* waiting; lock */
-    int n_queued, n_active;    /* lock */
-    int64_t keep_alive_ns;     /* lock */
-    int64_t expires;           /* monotonic; INT64_MAX = never; lock */
+    struct eng_job *head, *tail; /* waiting */
+    int n_queued, n_active;
+    int64_t keep_alive_ns;
+    int64_t expires;           /* monotonic; INT64_MAX = never */
     int64_t ready_at;          /* monotonic; when the load ended */
-    bool evict;                /* go as soon as idle; lock */
+    int64_t used_at;           /* when a job started or ended last */
+    int64_t ticket;            /* the lowest waiting one loads next */
+    int64_t waits_since;       /* when it began to wait for its turn */
+    int n_admitted;            /* jobs since it was loaded */
+    int kv_wish, map_wish;     /* of the request that wants it loaded: -1 = any */
+    enum eng_kv kv;            /* from SLOT_LOADING on */
+    bool no_map, is_mapped;
+    bool unloading;            /* counted in eng.n_unloading */
+    bool replaced;             /* another slot loads the same file with other options: no new
+                                * requests; it goes when its own are answered */
     atomic_bool cancel_load;
-    uint64_t need_bytes;       /* estimate while loading, then measured; lock */
-    uint64_t kv_used, kv_limit, kv_bytes, weight_bytes; /* the same, in parts; lock */
-    int32_t n_ctx_shown;       /* largest context in use; lock */
+    uint64_t need_bytes;       /* measured */
+    uint64_t reserved;         /* of the ledger: all but pages and jobs */
+    uint64_t kv_used, kv_limit, kv_bytes, weight_bytes; /* parts of need_bytes */
+    int32_t n_ctx_shown;       /* of the newest request */
+    /* What others ask of it (room.c): */
+    bool closing;              /* admit nobody, unload when no job runs */
+    bool parking;              /* closing, and jobs without pages may wait for the next load */
+    uint64_t give_back;        /* bytes of idle pages */
+    int64_t pause_after;       /* the youngest job that came later gives up its pages; or INT64_MAX */
+    /* What it shows others, as of its last step: */
+    uint64_t idle_bytes;       /* pages that nobody uses */
+    int64_t youngest;          /* age of its youngest job with pages; 0 = none */
+    int64_t oldest;            /* age of its oldest job; INT64_MAX = none */
+    int64_t hungry;            /* age of its oldest job that waits for pages; INT64_MAX = none */
 
     /* the slot's thread alone */
     struct model *m;
@@ -111,13 +136,21 @@ struct eng {
     struct eng_config cfg;
     const struct kernels *k;
     struct crew *crew;
-    pthread_mutex_t crew_lock; /* a crew runs one step at a time */
+    pthread_mutex_t crew_lock; /* a crew runs one step at a time, in the order of asking */
+    pthread_cond_t crew_turn;
+    uint64_t crew_asked, crew_done;
+    struct mem mem;
+    atomic_uint_least64_t job_bytes; /* in the ledger, of jobs: they hold up nobody */
     pthread_mutex_t lock;
     pthread_cond_t changed;    /* a slot went, a job ended */
     struct slot *slots;        /* lock */
     int n_jobs;                /* submitted and not answered; lock */
     int n_threads;             /* slot threads alive; lock */
-    bool draining;             /* lock */
+    bool draining, stopping;   /* stopping: what waits or runs is cancelled; lock */
+    int n_places;              /* loaded models, until their memory is back; lock */
+    int n_unloading;           /* of these, on their way out; lock */
+    struct slot *loader;       /* one load at a time; lock */
+    int64_t tickets, last_submitted; /* lock */
     struct info_entry *infos;  /* lock */
     struct text_cache *texts;  /* its own lock */
     struct meters meters;
@@ -125,11 +158,49 @@ struct eng {
 
 /* slot.c: the thread of a slot. */
 void *slot_main(void *slot);
+void slot_job_end(struct slot *s, int i, const struct err *e); /* e NULL: done */
+/* Answer and drop the jobs of the queue that are cancelled or too late. Called without the lock. */
+void slot_sweep(struct slot *s);
+/* Show the others what it holds. */
+void slot_measure(struct slot *s);
+
+/* loading.c */
+/* Wait for the turn to load; false: the slot has left, it has nothing to load for. */
+bool slot_turn(struct slot *s);
+int slot_load(struct slot *s, struct err *e);
+/* Give everything back. Under no lock; a slot that has not left waits for its turn again. */
+void slot_unload(struct slot *s);
+/* Under the lock: out of the list, so that nobody finds it any more. */
+void slot_leave(struct slot *s);
+
+/* room.c: memory and places, between the slots. */
+/* A job's rank: who is younger gives way. One whose reader is slow is younger than all others. */
+int64_t job_age(const struct eng_job *j);
+/* Under the lock: see that others give `bytes`, or a place: pages that nobody uses, then idle models,
+ * the least recently used first. true: something is on its way. */
+bool room_ask(struct eng *g, struct slot *me, uint64_t bytes, bool place);
+/* Under the lock: a model that waits since `since` for a place wants a busy one to go. */
+void room_close_one(struct eng *g, const struct slot *me, int64_t since);
+/* A job wants `bytes` of pages and the ledger is full. */
+enum room { ROOM_WAIT, ROOM_PAUSE_OWN, ROOM_PAUSE_ME, ROOM_PAID, ROOM_NONE };
+enum room room_for_pages(struct slot *s, const struct eng_job *j, uint64_t bytes);
+/* May it take pages, or do older jobs wait for some? */
+bool room_is_free(struct slot *s, const struct eng_job *j);
+/* Do what others asked of this slot. */
+void room_obey(struct slot *s);
+/* Wake who waits for memory. Under the lock. */
+void room_changed(struct eng *g);
+int64_t room_patience(const struct eng *g);
+bool slot_has_pages(const struct slot *s); /* does a running job hold some? The slot's thread */
+
 /* plan.c: one step for the slot's running jobs; false when there was nothing to do. */
 bool slot_step(struct slot *s);
-void slot_job_end(struct slot *s, int i, const struct err *e); /* e NULL: done */
+void job_pause(struct slot *s, struct eng_job *j); /* it gives up its pages */
 /* prompt.c: fill tokens, whole, n_prompt, stats.prompt_truncated of a job that starts. */
 int prompt_build(struct slot *s, struct eng_job *j, struct err *e);
 void eng_lock_crew(void *g, bool lock);
+/* eng.c: a condition to wait on by the monotonic clock, and such a wait; true: the time is over. */
+void cond_init(pthread_cond_t *c);
+bool cond_wait_ns(pthread_cond_t *c, pthread_mutex_t *m, int64_t ns);
 
 #endif

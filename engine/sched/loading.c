@@ -1,0 +1,253 @@
+/* engine/sched/loading.c - a slot's way to a loaded model and back: its turn, room, weights.
+ *
+ * One load at a time, in the order in which the models were asked for; requests to loaded models go
+ * on meanwhile. The file is read and checked before anybody has to make room for it, so a broken or
+ * too large one unloads nobody. */
+#include "engine/sched/sched.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOOK_AGAIN_MS = 50 }; /* longest sleep of what waits: nothing depends on a lost signal */
+
+void slot_leave(struct slot *s)
+{
+    for (struct slot **p = &s->g->slots; *p; p = &(*p)->next)
+        if (*p == s) {
+            *p = s->next;
+            break;
+        }
+    s->state = SLOT_GONE;
+}
+
+/* ---- the turn ---------------------------------------------------------------------------------
+ */
+
+static bool is_next(const struct slot *s)
+{
+    if (s->g->loader)
+        return false;
+    for (const struct slot *t = s->g->slots; t; t = t->next)
+        if (t->state == SLOT_WAITING && t->ticket < s->ticket)
+            return false;
+    return true;
+}
+
+bool slot_turn(struct slot *s)
+{
+    struct eng *g = s->g;
+    bool stay = true;
+    for (;;) {
+        slot_sweep(s);
+        pthread_mutex_lock(&g->lock);
+        if (g->stopping || (!s->head && !s->n_active)) {
+            slot_leave(s);
+            stay = false;
+            break;
+        }
+        if (is_next(s)) {
+            s->state = SLOT_LOADING;
+            g->loader = s;
+            atomic_store(&s->cancel_load, false);
+            s->kv = s->kv_wish >= 0 ? (enum eng_kv)s->kv_wish : g->cfg.kv;
+            s->no_map = !s->map_wish;
+            break;
+        }
+        cond_wait_ns(&g->changed, &g->lock, (int64_t)LOOK_AGAIN_MS * 1000000);
+        pthread_mutex_unlock(&g->lock);
+    }
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+    return stay;
+}
+
+/* ---- room -------------------------------------------------------------------------------------
+ */
+
+/* load_config.reserve: a place among the loaded models and `bytes` of the ledger. */
+static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err *e)
+{
+    struct slot *s = arg;
+    struct eng *g = s->g;
+    const int most = g->cfg.max_loaded > 0 ? g->cfg.max_loaded : 3;
+    const uint64_t least = bytes + m->pool.page_bytes; /* with no page it could do nothing */
+    int rc = 0;
+    if (least > g->mem.limit)
+        return err_set(e, ERR_MEMORY,
+                       "not enough memory for %s: %" PRIu64 " bytes are needed (%" PRIu64
+                       " for weights, tokenizer and scratch, %zu for the first page of its "
+                       "key-value cache), the budget is %" PRIu64 " bytes",
+                       s->name, least, bytes, m->pool.page_bytes, g->mem.limit);
+    pthread_mutex_lock(&g->lock);
+    for (;;) {
+        if (atomic_load(&s->cancel_load) || g->stopping) {
+            rc = err_set(e, ERR_CANCELLED, "loading was cancelled");
+            break;
+        }
+        const bool place = g->n_places < most;
+        if (place && mem_take(&g->mem, bytes))
+            break;
+        if (!g->n_places) { /* what is left are states of waiting jobs: they must not hold it up */
+            mem_add(&g->mem, bytes);
+            break;
+        }
+        if (!room_ask(g, s, place ? bytes : 0, !place))
+            room_close_one(g, s, s->waits_since);
+        int64_t ns = (int64_t)LOOK_AGAIN_MS * 1000000;
+        ns = ns > room_patience(g) ? room_patience(g) : ns;
+        cond_wait_ns(&g->changed, &g->lock, ns);
+    }
+    if (!rc) {
+        g->n_places++;
+        s->has_place = true;
+        s->reserved = bytes;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return rc;
+}
+
+/* ---- loading ------------------------------------------------------------------------------------
+ */
+
+/* A file that cannot be loaded is no fault of the request: 500, and for one of a kind that there is
+ * not here the reference's advice (spec/api.md 20.6). */
+static void explain(const struct slot *s, struct err *e)
+{
+    char why[sizeof e->text];
+    if (e->code == ERR_CANCELLED || e->code == ERR_MEMORY)
+        return;
+    const bool unknown = e->code == ERR_UNSUPPORTED;
+    e->code = ERR_IO;
+    if (!unknown)
+        return;
+    memcpy(why, e->text, sizeof why);
+    err_set(e, ERR_IO,
+            "%.260s: this model may be incompatible with your version of Ollama. If you previously "
+            "pulled this model, try updating it by running 'ollama pull %.80s'",
+            why, s->name);
+}
+
+static int load(struct slot *s, struct err *e)
+{
+    struct eng *g = s->g;
+    int fds[MAX_FILES] = {0}, rc = -1, n = 0;
+    struct gguf *f = NULL;
+    struct buf key = {0}; /* of the packed weights: the digests say all of the content */
+    for (; n < s->n_files; n++)
+        if ((fds[n] = store_blob_open(g->cfg.store, &s->files[n], e)) < 0)
+            goto done;
+    f = gguf_open_fds(fds, n, s->name, e);
+    if (!f)
+        goto done;
+    for (int i = 0; i < s->n_files; i++) {
+        char text[DIGEST_TEXT];
+        digest_text(&s->files[i], text);
+        buf_printf(&key, "%s%s", i ? "," : "", text);
+    }
+    if (key.failed) {
+        err_set(e, ERR_MEMORY, "no memory to load %s", s->name);
+        goto done;
+    }
+    const struct load_config c = {.k = g->k,
+                                  .crew = g->crew,
+                                  .kv = kv_type_of(s->kv),
+                                  .n_batch = 512,
+                                  .reserve = reserve,
+                                  .reserve_arg = s,
+                                  .cancel = &s->cancel_load,
+                                  .cache_dir = g->cfg.pack_cache,
+                                  .cache_key = key.p,
+                                  .no_map = s->no_map,
+                                  .lock_crew = eng_lock_crew,
+                                  .lock_arg = g};
+    s->m = model_load(f, &c, e);
+    if (!s->m)
+        goto done;
+    s->m->pool.mem = &g->mem;
+    const int64_t prefix = g->cfg.prefix_bytes;
+    s->m->pool.n_cached_most =
+        (prefix ? (uint64_t)(prefix > 0 ? prefix : 0) : g->cfg.memory_bytes / 4) /
+        s->m->pool.page_bytes;
+    if (s->m->chat_template) {
+        s->tpl = chat_template_new(CHAT_JINJA, s->m->chat_template, strlen(s->m->chat_template),
+                                   &s->tpl_err);
+        if (!s->tpl)
+            log_line(LOG_WARN, "%s: the chat template cannot be used: %s", s->name,
+                     s->tpl_err.text);
+    }
+    rc = 0;
+done:
+    buf_free(&key);
+    gguf_close(f);
+    while (n > 0)
+        close(fds[--n]);
+    return rc;
+}
+
+int slot_load(struct slot *s, struct err *e)
+{
+    struct eng *g = s->g;
+    const int64_t t0 = time_mono_ns();
+    log_line(LOG_INFO, "loading %s", s->name);
+    const int rc = load(s, e);
+    const int64_t now = time_mono_ns();
+    if (rc) {
+        log_line(LOG_WARN, "loading %s failed: %s", s->name, e->text);
+        explain(s, e);
+    } else {
+        log_line(LOG_INFO,
+                 "loaded %s in %lld ms: %" PRIu64 " bytes of weights, %s kernels, %d threads",
+                 s->name, (long long)((now - t0) / 1000000), s->m->weight_bytes, g->k->name,
+                 crew_size(g->crew));
+        meter_time(&s->meter->load, now - t0);
+        slot_measure(s);
+    }
+    pthread_mutex_lock(&g->lock);
+    g->loader = NULL;
+    if (!rc) {
+        s->state = SLOT_READY;
+        s->ready_at = s->used_at = now;
+        s->n_admitted = 0;
+        s->is_mapped = s->m->is_mapped;
+        const int32_t n_ctx = g->cfg.default_ctx > 0 ? g->cfg.default_ctx : 4096;
+        s->n_ctx_shown = n_ctx < s->m->hp.n_ctx ? n_ctx : s->m->hp.n_ctx;
+    }
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+    return rc;
+}
+
+void slot_unload(struct slot *s)
+{
+    struct eng *g = s->g;
+    for (int i = 0; i < MAX_PARALLEL; i++) /* parked jobs have no pages, but a table */
+        if (s->m && s->active[i])
+            kv_table_free(&s->m->pool, &s->active[i]->kv);
+    chat_template_free(s->tpl);
+    model_unload(s->m);
+    s->tpl = NULL;
+    s->tpl_err = (struct err){0};
+    s->m = NULL;
+    s->worth = (struct worth){0};
+    s->ns_decode = s->ns_row = 0;
+    pthread_mutex_lock(&g->lock);
+    if (s->has_place) {
+        mem_give(&g->mem, s->reserved);
+        g->n_places--;
+    }
+    g->n_unloading -= s->unloading;
+    s->unloading = s->has_place = s->closing = s->parking = s->is_mapped = false;
+    s->reserved = s->need_bytes = s->idle_bytes = s->give_back = 0;
+    s->kv_used = s->kv_limit = s->kv_bytes = s->weight_bytes = 0;
+    s->youngest = 0;
+    s->hungry = s->pause_after = INT64_MAX;
+    if (s->state != SLOT_GONE) {
+        s->state = SLOT_WAITING;
+        s->ticket = ++g->tickets;
+        s->waits_since = time_mono_ns();
+    }
+    room_changed(g);
+    pthread_mutex_unlock(&g->lock);
+}
