@@ -145,6 +145,12 @@ step_asan() {
   unset ASAN_OPTIONS UBSAN_OPTIONS
 }
 
+# A kernel under trial, as the README's "Kernel research" says: a scratch build of check_kernels alone.
+step_research() {
+  title "a variant of a kernel"
+  checked variant python3 tests/run_variant.py build/variant
+}
+
 # Only what has threads: the crew, the scheduler, the server.
 step_tsan() {
   title "thread sanitizer: crew, scheduler, server"
@@ -368,7 +374,7 @@ step_models() {
 # ---- all of it ----------------------------------------------------------------------------------
 
 mkdir -p "$logs"
-steps=(packages house release asan api hostile data models aarch64 tsan fuzz)
+steps=(packages house release research asan api hostile data models aarch64 tsan fuzz)
 [ $# = 0 ] || steps=("$@")
 for s in "${steps[@]}"; do "step_$s"; done
 
