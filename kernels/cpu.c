@@ -135,6 +135,49 @@ static int read_line(const char *dir, const char *name, char *line, size_t cap)
     return got ? 0 : -1;
 }
 
+/* A number of bytes like "32K", or 0. */
+static size_t bytes_of(const char *line)
+{
+    char *end;
+    const unsigned long n = strtoul(line, &end, 10);
+    const int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 0;
+    return n < 1ul << 30 ? (size_t)n << shift : 0;
+}
+
+static void least(size_t *to, size_t bytes)
+{
+    if (bytes && (!*to || bytes < *to))
+        *to = bytes;
+}
+
+void cpu_caches(const char *sys, size_t *l1, size_t *l2)
+{
+    char dir[4096], line[256];
+
+    *l1 = *l2 = 0;
+    snprintf(dir, sizeof dir, "%s/devices/system/cpu", sys);
+    /* "0-15", "0,4-7": the last number is the last CPU. */
+    int cpus[2] = {0, 0};
+    if (!read_line(dir, "present", line, sizeof line)) {
+        const char *last = line + strcspn(line, "\n");
+        while (last > line && last[-1] >= '0' && last[-1] <= '9')
+            last--;
+        cpus[1] = atoi(last);
+    }
+    for (int c = 0; c < 2; c++)
+        for (int i = 0; i < 8; i++) {
+            snprintf(dir, sizeof dir, "%s/devices/system/cpu/cpu%d/cache/index%d", sys, cpus[c], i);
+            if (read_line(dir, "level", line, sizeof line))
+                break;
+            const int level = atoi(line);
+            if (read_line(dir, "type", line, sizeof line) || line[0] == 'I' ||
+                read_line(dir, "size", line, sizeof line))
+                continue;
+            if (level == 1 || level == 2)
+                least(level == 1 ? l1 : l2, bytes_of(line));
+        }
+}
+
 /* CPUs that one folder's quota allows: v2 cpu.max, v1 cpu.cfs_quota_us; 0 = none. */
 static double quota_of(const char *dir)
 {

@@ -2,6 +2,8 @@
 #ifndef CHASKI_KERNELS_CPU_H
 #define CHASKI_KERNELS_CPU_H
 
+#include <stddef.h>
+
 enum cpu_flag { /* instructions there, and the system saves their registers */
     CPU_AVX2 = 1,      /* AVX2, FMA, F16C */
     CPU_AVX512 = 2,    /* F, BW, VL, DQ (and AVX2) */
@@ -24,6 +26,10 @@ void cpu_float_mode(void);
  * v2 or v1, rounded down and at least 1; 0 = no quota. `cgroup_root` is /sys/fs/cgroup, `self`
  * is /proc/self/cgroup, but for tests. */
 int cpu_quota(const char *cgroup_root, const char *self);
+
+/* Bytes of a core's L1 data and L2 caches; 0 where the system does not say. The smaller of the first
+ * and the last CPU's: kinds of cores stand in order. `sys` is "/sys", but for tests. */
+void cpu_caches(const char *sys, size_t *l1, size_t *l2);
 
 /* crew_new with other places than "/sys" and those two, which must live as long as the crew (tests). */
 struct crew;

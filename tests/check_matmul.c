@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kernels/ref/ref.h"
+#include "kernels/x86/mm.h"
 #include "tests/check.h"
 
 const char *x_names[X_KINDS] = {"normal", "extreme", "tiny", "zeros", "outliers", "nan"};
@@ -134,6 +135,16 @@ void check_matmul(const char *only)
         int long_k = unit == 1 ? 2500 + 1 : unit == 32 ? 32 * 161 : 256 * 21;
         for (int n = 1; n <= 19; n += 6)
             one(type, 35, long_k, n, W_NORMAL, X_NORMAL);
+#if defined(__x86_64__)
+        /* Other caches cut products in other places. */
+        static const size_t caches[][2] = {{1, 1}, {11 << 10, 40 << 10}, {27 << 10, 1 << 28}};
+        for (int c = 0; c < 3; c++) {
+            x86_mm_caches(caches[c][0], caches[c][1]);
+            one(type, 35, long_k, 31, W_NORMAL, X_NORMAL);
+            one(type, 19, long_k, 70, W_NORMAL, X_NORMAL);
+        }
+        x86_mm_caches(0, 0);
+#endif
         for (int m = 0; m < W_KINDS * X_KINDS; m++)
             one(type, 32, 2 * unit, 5, (enum w_kind)(m % W_KINDS), (enum x_kind)(m / W_KINDS));
     }

@@ -241,6 +241,41 @@ static void quota_v1_is_read_too(void **state)
 
 /* ---- a crew that follows what it is given ------------------------------------------------------ */
 
+static void cache_of(int cpu, int index, const char *level, const char *type, const char *size)
+{
+    char path[200];
+    const char *names[] = {"level", "type", "size"}, *values[] = {level, type, size};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "devices/system/cpu/cpu%d/cache/index%d/%s", cpu, index,
+                 names[i]);
+        put(path, values[i]);
+    }
+}
+
+/* Big cores first, small ones last: panels must fit the small ones. */
+static void caches_are_those_of_the_smaller_core(void **state)
+{
+    (void)state;
+    size_t l1 = 1, l2 = 1;
+    cpu_caches(root, &l1, &l2);
+    assert_true(l1 == 0 && l2 == 0);
+    cache_of(0, 0, "1\n", "Data\n", "48K\n");
+    cache_of(0, 1, "1\n", "Instruction\n", "16K\n");
+    cache_of(0, 2, "2\n", "Unified\n", "1280K\n");
+    cache_of(0, 3, "3\n", "Unified\n", "24M\n");
+    cpu_caches(root, &l1, &l2);
+    assert_true(l1 == 48 << 10 && l2 == 1280 << 10);
+    put("devices/system/cpu/present", "0-3,8-15\n");
+    cache_of(15, 0, "1\n", "Data\n", "32K\n");
+    cache_of(15, 1, "1\n", "Instruction\n", "64K\n");
+    cache_of(15, 2, "2\n", "Unified\n", "2M\n");
+    cpu_caches(root, &l1, &l2);
+    assert_true(l1 == 32 << 10 && l2 == 1280 << 10);
+    cache_of(15, 2, "2\n", "Unified\n", "rubbish\n");
+    cpu_caches(root, &l1, &l2);
+    assert_true(l1 == 32 << 10 && l2 == 1280 << 10);
+}
+
 /* The quota file is looked at once a second. */
 static void wait_a_look(struct crew *c)
 {
@@ -340,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(quota_below_one_is_one_and_none_is_zero, new_root,
                                         drop_root),
         cmocka_unit_test_setup_teardown(quota_v1_is_read_too, new_root, drop_root),
+        cmocka_unit_test_setup_teardown(caches_are_those_of_the_smaller_core, new_root, drop_root),
         cmocka_unit_test_setup_teardown(the_size_follows_the_quota, new_root, drop_root),
         cmocka_unit_test(the_size_follows_the_affinity_mask),
     };

@@ -4,6 +4,29 @@
 #include "kernels/x86/a32.h"
 #include "kernels/x86/mm.h"
 
+/* How products are cut. A panel twice the L1 cache: it comes from L2 for each tile, and longer
+ * panels load and store sums less often. The records of a block of columns take three quarters of
+ * L2, which leaves room for the panel and the sums. */
+static struct {
+    int blocks;  /* of a panel; whole super-blocks */
+    int wide;    /* of one of int16 codes */
+    int records; /* of 64 bytes, one a block and column */
+} cut = {PANEL_BLOCKS, WIDE_BLOCKS, 192 * PANEL_BLOCKS};
+
+static int between(size_t x, int lo, int hi)
+{
+    return x<(size_t)lo ? lo : x>(size_t) hi ? hi : (int)x;
+}
+
+void x86_mm_caches(size_t l1, size_t l2)
+{
+    l1 = l1 ? l1 : 32 << 10;
+    l2 = l2 ? l2 : 1 << 20;
+    cut.blocks = between(l1 / 512, 8, PANEL_BLOCKS) & -8;
+    cut.wide = between(l1 / 2048, 8, WIDE_BLOCKS) & -8;
+    cut.records = between(l2 / 4 * 3 / 64, 8 * MM_COLS_MAX, MM_COL_BLOCK * PANEL_BLOCKS);
+}
+
 static void store(float *y, size_t ldy, bool add, int n, int rows, float (*acc)[16])
 {
     for (int c = 0; c < n; c++) {
@@ -29,7 +52,7 @@ static void sweep(const struct mm_type *t, int cols, const struct mat *w, const 
                   float *y, size_t ldy, bool add, int32_t g, int n_groups, int c0, int c1,
                   struct mm_scratch *m)
 {
-    const int nb = w->n_cols / 32, panel = t->widen ? WIDE_BLOCKS : PANEL_BLOCKS;
+    const int nb = w->n_cols / 32, panel = t->widen ? cut.wide : cut.blocks;
     const int32_t *a32 = (const int32_t *)(const void *)a->a32;
 
     for (int i = 0; i < n_groups; i++)
@@ -112,11 +135,10 @@ void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct
         }
         return;
     }
-    /* 192 columns of a whole panel of k; more when k is short. */
-    const int groups = t->widen ? MM_GROUPS : 1, blocks = t->widen ? WIDE_BLOCKS : PANEL_BLOCKS;
+    const int groups = t->widen ? MM_GROUPS : 1, blocks = t->widen ? cut.wide : cut.blocks;
     const int kb = nb < blocks ? nb : blocks;
-    int col_block = 192 * PANEL_BLOCKS / (kb > 0 ? kb : 1);
-    col_block = (col_block < MM_COL_BLOCK ? col_block : MM_COL_BLOCK) / cols * cols;
+    const int col_block =
+        between((size_t)(cut.records / (kb ? kb : 1)), cols, MM_COL_BLOCK) / cols * cols;
     for (int c0 = 0; c0 < n; c0 += col_block) {
         const int c1 = n - c0 < col_block ? n : c0 + col_block;
         for (int32_t g = g0; g < g1; g += groups)

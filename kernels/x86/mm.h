@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 
 enum {
-    PANEL_BLOCKS = 64,  /* 2048 values of k */
+    PANEL_BLOCKS = 64,  /* 2048 values of k: the most that a panel holds */
     MM_COLS_MAX = 12,   /* widest tile */
     MM_COL_BLOCK = 516, /* columns a panel sweeps at most: their A32 records stay in L2 */
     MM_GROUPS = 4,      /* row groups swept together, where columns are widened first */
@@ -68,6 +68,10 @@ static inline __attribute__((always_inline)) void touch_in_order(int type, const
     for (size_t o = 0; type == TYPE_Q6_K && o < bytes; o += 64)
         __builtin_prefetch(block + o);
 }
+
+/* Bytes of the caches that panels and blocks of columns are cut for; 0: as if there were 32 KiB and
+ * 1 MiB. Before any product, or between them (tests). */
+void x86_mm_caches(size_t l1, size_t l2);
 
 void x86_mm(const struct mm_type *t, int cols, const struct mat *w, const struct acts *a, float *y,
             size_t ldy, bool add, int32_t g0, int32_t g1, void *scratch);
