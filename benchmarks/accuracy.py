@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How near quantized arithmetic comes to the model in full f32: chaski beside llama.cpp.
 
-    accuracy.py [--build build] [--venv DIR] [--text FILE] [--tokens 256] [--json OUT] MODEL.gguf ...
+    accuracy.py [--build build] [--venv DIR] [--text FILE] [--tokens 256] [--json OUT] [--fast]
+                MODEL.gguf ...
 
 For each model: the F32 twin is written (benchmarks/make_f32.c), its logits along the text are the
 truth (f32 weights, f32 activations, f32 KV cache, by `chaski logits`, which equals float64
@@ -9,6 +10,8 @@ references to an NMSE of 1e-12). Then the quantized file through chaski and thro
 build of llama-cpp-python 0.3.36, as in vs_llama_cpp.py), f16 KV cache, teacher-forced on the same
 tokens. Printed: mean KL divergence from the truth in nats, and how often the best token is the same
 where the truth leads by 0.25 nat or more.
+
+--fast adds what `--numerics fast` costs: the F32 twin again, its prompt in bf16 (one batch of all tokens).
 """
 import argparse
 import json
@@ -92,6 +95,7 @@ def main():
     ap.add_argument("--text")
     ap.add_argument("--tokens", type=int, default=256)
     ap.add_argument("--json")
+    ap.add_argument("--fast", action="store_true")
     args = ap.parse_args()
     chaski = args.chaski or os.path.join(args.build, "tools", "chaski")
     make_f32 = args.make_f32 or os.path.join(args.build, "benchmarks", "make_f32")
@@ -114,6 +118,13 @@ def main():
                 subprocess.check_call([chaski, "logits", "-m", path, "--tokens", f, "--out", o,
                                        "--kv", kv])
                 out[name] = np.fromfile(o, "<f4").reshape(len(ids), -1)
+            if args.fast:
+                o = os.path.join(d, "fast")
+                p = subprocess.run([chaski, "logits", "-m", twin, "--tokens", f, "--out", o, "--kv", "f32",
+                                    "--numerics", "fast"], stderr=subprocess.PIPE, text=True, check=True)
+                if "outside the contract" not in p.stderr:
+                    sys.exit("--fast: this CPU has no units for bf16")
+                out["fast"] = np.fromfile(o, "<f4").reshape(len(ids), -1)
             o = os.path.join(d, "llama")
             subprocess.check_call([python, "-c", RUNNER, model, f, o], stderr=subprocess.DEVNULL)
             out["llama"] = np.fromfile(o, "<f4").reshape(len(ids), -1)
@@ -123,6 +134,11 @@ def main():
                      "kl_chaski": ka, "kl_llama_cpp": kb, "same_chaski": sa, "same_llama_cpp": sb})
         print(f"| {rows[-1]['model']} | {len(ids)} | {ka:.5f} | {kb:.5f} | {ka / kb:.2f} | "
               f"{sa:.1%} of {n} | {sb:.1%} |", flush=True)
+        if args.fast:
+            kf, sf, _ = compare(out["truth"], out["fast"])
+            rows[-1] |= {"kl_fast_f32": kf, "same_fast_f32": sf}
+            print(f"| its F32 twin, --numerics fast | {len(ids)} | {kf:.5f} | | | {sf:.1%} of {n} | |",
+                  flush=True)
     if args.json:
         json.dump(rows, open(args.json, "w"), indent=1)
 
