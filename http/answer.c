@@ -370,6 +370,7 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     struct eng_job *job = NULL;
     int rc = -1;
     r.kind = w->is_load ? ENG_LOAD : ENG_GENERATE;
+    r.cache_scope = c->srv->cfg.scope_by_key && c->key ? c->key->scope : NULL;
     r.model = m;
     r.options = options;
     r.no_truncate = a->no_truncate;

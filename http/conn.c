@@ -19,7 +19,7 @@
 
 #define SECOND INT64_C(1000000000)
 
-enum { HEAD_S = 10, STALL_S = 60, IDLE_S = 120, WRITE_S = 60, LEAST_RATE = 4096 };
+enum { LEAST_RATE = 4096 }; /* bytes a second of a body */
 static const size_t max_waiting_bytes = (size_t)1024 * MIB; /* of all unread requests */
 
 static void on_sniff(h2o_socket_t *sock, const char *err);
@@ -200,7 +200,13 @@ static bool write_stands(struct conn *c, struct call *call, int64_t now)
         call->flying_outq = outq;
         call->flying_ns = now;
     }
-    return now - call->flying_ns > WRITE_S * SECOND;
+    return now - call->flying_ns > c->srv->cfg.write_s * SECOND;
+}
+
+static bool head_is_whole(const struct conn *c)
+{
+    return memmem(c->sock->input->bytes, c->sock->input->size, "\r\n\r\n", 4) != NULL ||
+           memmem(c->sock->input->bytes, c->sock->input->size, "\n\n", 2) != NULL;
 }
 
 static void look_at(struct conn *c, int64_t now)
@@ -227,21 +233,22 @@ static void look_at(struct conn *c, int64_t now)
         c->moved_ns = now;
         return;
     }
+    const struct http_config *cfg = &c->srv->cfg;
     const int64_t still = now - c->moved_ns;
     const size_t waiting = c->sock->input->size;
     if (c->upload) {
-        if (still > STALL_S * SECOND)
+        if (still > cfg->stall_s * SECOND)
             conn_shut(c);
         return;
     }
     if (!waiting) {
-        if (still > IDLE_S * SECOND || (c->seen_bytes == 0 && still > HEAD_S * SECOND * 3))
+        if (still > cfg->idle_s * SECOND || (c->seen_bytes == 0 && still > cfg->head_s * SECOND * 3))
             conn_shut(c);
         return;
     }
     const int64_t age = c->begun_ns ? now - c->begun_ns : 0;
-    if (still > STALL_S * SECOND ||
-        age > STALL_S * SECOND + (int64_t)(waiting / LEAST_RATE) * SECOND)
+    if ((age > cfg->head_s * SECOND && !head_is_whole(c)) || still > cfg->stall_s * SECOND ||
+        age > cfg->stall_s * SECOND + (int64_t)(waiting / LEAST_RATE) * SECOND)
         conn_shut(c);
 }
 

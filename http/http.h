@@ -12,6 +12,8 @@
 struct http_config {  /* strings and objects are borrowed and outlive the server */
     const char *host; /* name or address to bind; "" or NULL = 127.0.0.1 */
     int port;         /* 0 = any free port */
+    bool has_listen_fd;
+    int listen_fd;    /* a socket that listens already, instead of host and port; taken over */
     struct store *store;
     struct eng *eng;
     const char *origins;   /* OLLAMA_ORIGINS: more allowed origins, or NULL */
@@ -23,6 +25,11 @@ struct http_config {  /* strings and objects are borrowed and outlive the server
     int n_workers;         /* helper threads; 0 = 8 */
     int64_t quiet_ns;      /* silence of a stream of events before a sign of life; 0 = 15 s,
                             * negative = never */
+    /* Seconds until a connection is closed: whose head is not whole (10), that is idle (120), whose
+     * body stands still (60), that does not read its answer (60). 0 = these. */
+    int head_s, idle_s, stall_s, write_s;
+    bool scope_by_key;     /* CHASKI_CACHE_SCOPE=key: prefixes are shared under one key only */
+    void (*on_stopping)(void); /* the drain begins; loop thread; may be NULL */
 };
 
 struct http_server;

@@ -40,7 +40,10 @@ static int add(struct key_ring *r, const struct api_key *k, struct err *e)
     if (!more)
         return err_set(e, ERR_MEMORY, "out of memory");
     r->keys = more;
-    more[r->n++] = *k;
+    more[r->n] = *k;
+    for (int i = 0; i < 16; i++)
+        snprintf(more[r->n].scope + 2 * i, 3, "%02x", k->hash[i]);
+    r->n++;
     return 0;
 }
 

@@ -14,6 +14,7 @@ struct api_key {
     char name[64]; /* for the log */
     unsigned scopes;
     uint8_t hash[KEY_HASH]; /* SHA-256 of the key */
+    char scope[33];         /* of the cache: hex of half the hash */
 };
 
 struct key_ring;

@@ -23,8 +23,72 @@
 
 enum { TICK_MS = 250, BACKLOG = 1024, DAY_MS = 24 * 3600 * 1000 };
 
+/* What the socket is bound to: port, and whether only this machine reaches it. */
+static bool look_at_socket(struct http_server *s, int fd)
+{
+    struct sockaddr_storage got = {0};
+    socklen_t n = sizeof got;
+    bool is_loopback = false;
+    if (getsockname(fd, (struct sockaddr *)&got, &n) != 0)
+        return false;
+    if (got.ss_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, &got, sizeof in);
+        s->port = ntohs(in.sin_port);
+        is_loopback = (ntohl(in.sin_addr.s_addr) >> 24) == 127;
+    } else if (got.ss_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, &got, sizeof in6);
+        s->port = ntohs(in6.sin6_port);
+        is_loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+    } else {
+        is_loopback = got.ss_family == AF_UNIX;
+    }
+    return is_loopback;
+}
+
+static int begin_access(struct http_server *s, bool is_loopback, struct err *e)
+{
+    s->access = access_rules_new(s->cfg.origins, is_loopback);
+    if (!s->access)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    if (!is_loopback && !s->keys)
+        log_line(LOG_WARN, "listening on %s without keys: everybody who reaches it may use it",
+                 s->address);
+    return 0;
+}
+
+/* A socket that somebody opened for us (systemd). */
+static int take_socket(struct http_server *s, struct err *e)
+{
+    const int fd = s->cfg.listen_fd;
+    int listens = 0;
+    socklen_t n = sizeof listens;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) != 0 || !listens)
+        return err_set(e, ERR_INPUT, "the socket that was passed does not listen");
+    s->listen_fd = fd;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+        return err_set(e, ERR_IO, "the socket that was passed cannot be set up");
+    const bool is_loopback = look_at_socket(s, fd);
+    struct sockaddr_storage got = {0};
+    char host[128] = "";
+    n = sizeof got;
+    if (getsockname(fd, (struct sockaddr *)&got, &n) == 0 && got.ss_family != AF_UNIX)
+        (void)getnameinfo((struct sockaddr *)&got, n, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    snprintf(s->address, sizeof s->address,
+             !host[0]              ? "%sa socket"
+             : strchr(host, ':') ? "[%s]:%d"
+                                   : "%s:%d",
+             host, s->port);
+    return begin_access(s, is_loopback, e);
+}
+
 static int bind_to(struct http_server *s, struct err *e)
 {
+    if (s->cfg.has_listen_fd)
+        return take_socket(s, e);
+
     const char *host = s->cfg.host && s->cfg.host[0] ? s->cfg.host : "127.0.0.1";
     char port[16];
     struct addrinfo hints = {0}, *list = NULL;
@@ -37,7 +101,6 @@ static int bind_to(struct http_server *s, struct err *e)
     const int rc = getaddrinfo(host, port, &hints, &list);
     if (rc != 0)
         return err_set(e, ERR_IO, "listen tcp %s: %s", s->address, gai_strerror(rc));
-    struct sockaddr_storage got = {0};
     for (struct addrinfo *i = list; i && fd < 0; i = i->ai_next) {
         fd = socket(i->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0) {
@@ -61,30 +124,10 @@ static int bind_to(struct http_server *s, struct err *e)
                                                   : strerror_r(why, text, sizeof text);
         return err_set(e, ERR_IO, "listen tcp %s: bind: %s", s->address, said);
     }
-    socklen_t n = sizeof got;
-    bool is_loopback = false;
-    if (getsockname(fd, (struct sockaddr *)&got, &n) == 0) {
-        if (got.ss_family == AF_INET) {
-            struct sockaddr_in in;
-            memcpy(&in, &got, sizeof in);
-            s->port = ntohs(in.sin_port);
-            is_loopback = (ntohl(in.sin_addr.s_addr) >> 24) == 127;
-        } else if (got.ss_family == AF_INET6) {
-            struct sockaddr_in6 in6;
-            memcpy(&in6, &got, sizeof in6);
-            s->port = ntohs(in6.sin6_port);
-            is_loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
-        }
-    }
+    const bool is_loopback = look_at_socket(s, fd);
     snprintf(s->address, sizeof s->address, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, s->port);
     s->listen_fd = fd;
-    s->access = access_rules_new(s->cfg.origins, is_loopback);
-    if (!s->access)
-        return err_set(e, ERR_MEMORY, "out of memory");
-    if (!is_loopback && !s->keys)
-        log_line(LOG_WARN, "listening on %s without keys: everybody who reaches it may use it",
-                 s->address);
-    return 0;
+    return begin_access(s, is_loopback, e);
 }
 
 static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
@@ -117,6 +160,15 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
         s->cfg.quiet_ns = INT64_C(15000000000);
     if (!s->cfg.n_workers)
         s->cfg.n_workers = 8;
+    struct {
+        int *at, seconds;
+    } times[] = {{&s->cfg.head_s, 10},
+                 {&s->cfg.idle_s, 120},
+                 {&s->cfg.stall_s, 60},
+                 {&s->cfg.write_s, 60}};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (*times[i].at <= 0)
+            *times[i].at = times[i].seconds;
     atomic_init(&s->stopping, false);
     s->begun_real_ns = time_real_ns();
     s->journal = journal_new(e);
@@ -145,7 +197,9 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
     s->conf.server_name = h2o_iovec_init(H2O_STRLIT("chaski/" CHASKI_VERSION));
     s->conf.http1.req_timeout = DAY_MS;
     s->conf.http1.upgrade_to_http2 = 0;
-    s->conf.max_request_entity_size = s->cfg.max_body_bytes;
+    /* Routes have limits of their own, told in JSON (routes.c); this is the largest of them. */
+    s->conf.max_request_entity_size =
+        s->cfg.max_body_bytes > 64 * MIB ? s->cfg.max_body_bytes : 64 * MIB;
     /* The name stands in for a missing Host header, which passes (spec/api.md 1.6). */
     h2o_hostconf_t *host =
         h2o_config_register_host(&s->conf, h2o_iovec_init(H2O_STRLIT("localhost")), 65535);
@@ -208,6 +262,8 @@ static void stop(struct http_server *s)
         return;
     }
     log_line(LOG_INFO, "stopping: running answers may finish for 10 s");
+    if (s->cfg.on_stopping)
+        s->cfg.on_stopping();
     atomic_store(&s->stopping, true);
     if (s->listener) {
         h2o_socket_close(s->listener);

@@ -321,6 +321,13 @@ default_model() {
     CHASKI_CACHE=$cache quietly fetch bash tools/quickstart.sh --fetch-only
 }
 
+# What `meson install` puts where, in a folder of its own.
+step_install() {
+  title "meson install"
+  if [ ! -x build/tools/chaski ]; then skip "install: the release build is missing"; return; fi
+  checked install python3 tests/run_install.py build
+}
+
 # Wrong files and requests through every command and the server.
 step_hostile() {
   title "hostile files"
@@ -374,7 +381,7 @@ step_models() {
 # ---- all of it ----------------------------------------------------------------------------------
 
 mkdir -p "$logs"
-steps=(packages house release research asan api hostile data models aarch64 tsan fuzz)
+steps=(packages house release research asan install api hostile data models aarch64 tsan fuzz)
 [ $# = 0 ] || steps=("$@")
 for s in "${steps[@]}"; do "step_$s"; done
 

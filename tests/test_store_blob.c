@@ -165,19 +165,26 @@ static void a_pipe_in_place_of_a_blob_does_not_hold_us(void **state)
     room_free(&r);
 }
 
-static void old_temporary_files_are_swept_young_and_foreign_stay(void **state)
+static void left_over_files_are_swept_those_in_use_and_foreign_stay(void **state)
 {
     (void)state;
     struct room r = room_new();
-    room_write(&r, "blobs/.chaski-1-0-00", "x", 1);
+    char used[TEMP_FILE];
+    struct err e = {0};
+    const int fd = store_temp_open(r.s, used, &e);
+    assert_true(fd >= 0);
+    room_write(&r, "blobs/.chaski-1-0-00", "x", 1); /* nobody holds its lock */
     room_write(&r, "blobs/.chaski-2-0-00", "x", 1);
     room_write(&r, "blobs/notes.txt", "x", 1);
     room_age(&r, "blobs/.chaski-1-0-00", 3700);
     room_age(&r, "blobs/notes.txt", 3700);
     room_reopen(&r);
     assert_int_equal(room_count(&r, "blobs", ".chaski-"), 1);
-    assert_int_equal(room_count(&r, "blobs", ".chaski-2"), 1);
+    assert_int_equal(room_count(&r, "blobs", used), 1);
     assert_int_equal(room_count(&r, "blobs", "notes.txt"), 1);
+    close(fd);
+    room_reopen(&r);
+    assert_int_equal(room_count(&r, "blobs", ".chaski-"), 0);
     room_free(&r);
 }
 
@@ -288,7 +295,7 @@ int main(void)
         cmocka_unit_test(the_colon_form_of_old_stores_is_read),
         cmocka_unit_test(a_link_in_place_of_a_blob_is_not_followed),
         cmocka_unit_test(a_pipe_in_place_of_a_blob_does_not_hold_us),
-        cmocka_unit_test(old_temporary_files_are_swept_young_and_foreign_stay),
+        cmocka_unit_test(left_over_files_are_swept_those_in_use_and_foreign_stay),
         cmocka_unit_test(verify_finds_a_damaged_blob),
         cmocka_unit_test(a_failed_write_is_an_error_and_leaves_nothing),
         cmocka_unit_test(a_size_that_cannot_fit_is_said_before),

@@ -19,6 +19,7 @@
 #include "http/http.h"
 #include "tools/address.h"
 #include "tools/commands.h"
+#include "tools/systemd.h"
 
 struct settings {
     char host[256];
@@ -30,8 +31,11 @@ struct settings {
     bool no_prune, debug;
     char api_key[512], keys_file[4096];
     struct eng_config eng;
-    int max_connections;
     int64_t quiet_ns;
+    int max_connections, max_per_address;
+    int head_s, idle_s, stall_s, write_s;
+    size_t max_body;
+    bool scope_by_key;
 };
 
 /* Each reads a trimmed, non-empty value. 0 = taken; -1 = not understood, the default stays. */
@@ -248,6 +252,59 @@ static int set_connections(struct settings *s, const char *v)
     return 0;
 }
 
+static int set_per_address(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 1, 1 << 20, &n) != 0)
+        return -1;
+    s->max_per_address = (int)n;
+    return 0;
+}
+
+static int seconds_of(const char *v, int *out)
+{
+    long long n;
+    if (whole(v, 1, 86400, &n) != 0)
+        return -1;
+    *out = (int)n;
+    return 0;
+}
+
+static int set_head(struct settings *s, const char *v)
+{
+    return seconds_of(v, &s->head_s);
+}
+
+static int set_idle(struct settings *s, const char *v)
+{
+    return seconds_of(v, &s->idle_s);
+}
+
+static int set_stall(struct settings *s, const char *v)
+{
+    return seconds_of(v, &s->stall_s);
+}
+
+static int set_write(struct settings *s, const char *v)
+{
+    return seconds_of(v, &s->write_s);
+}
+
+static int set_body(struct settings *s, const char *v)
+{
+    long long n;
+    if (whole(v, 1024, 1 << 30, &n) != 0)
+        return -1;
+    s->max_body = (size_t)n;
+    return 0;
+}
+
+static int set_scope(struct settings *s, const char *v)
+{
+    s->scope_by_key = strcmp(v, "key") == 0;
+    return s->scope_by_key || strcmp(v, "all") == 0 ? 0 : -1;
+}
+
 static int set_api_key(struct settings *s, const char *v)
 {
     if (strlen(v) >= sizeof s->api_key)
@@ -344,7 +401,14 @@ static const struct {
     {"CHASKI_LOG", set_log, "debug, info, warn or error"},
     {"CHASKI_LOG_FORMAT", set_log_format, "text or json"},
     {"CHASKI_STREAM_PING", set_ping, "silence of an event stream before a ping (15s)"},
-    {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once"},
+    {"CHASKI_CACHE_SCOPE", set_scope, "who shares cached prefixes: all, or one key's requests (key)"},
+    {"CHASKI_LIMIT_CONNECTIONS", set_connections, "connections at once (1024)"},
+    {"CHASKI_LIMIT_PER_ADDRESS", set_per_address, "of one address, not loopback (64)"},
+    {"CHASKI_LIMIT_BODY", set_body, "bytes of a chat or generate request (67108864)"},
+    {"CHASKI_LIMIT_HEAD_SECONDS", set_head, "for the head of a request (10)"},
+    {"CHASKI_LIMIT_IDLE_SECONDS", set_idle, "an idle connection stays open (120)"},
+    {"CHASKI_LIMIT_STALL_SECONDS", set_stall, "a body may stand still (60)"},
+    {"CHASKI_LIMIT_WRITE_SECONDS", set_write, "an answer may wait for its reader (60)"},
 };
 
 /* Blanks and quotes around a value go; NULL for nothing. */
@@ -408,6 +472,7 @@ static void harden(void)
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
     /* Blocked before any thread is made: the server reads them from a descriptor. */
     sigset_t stop;
     sigemptyset(&stop);
@@ -416,8 +481,14 @@ static void harden(void)
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
 }
 
+static void tell_stopping(void)
+{
+    systemd_notify("STOPPING=1");
+}
+
 static int run(struct settings *s, struct err *e)
 {
+    const int passed = systemd_listen_fd(); /* before anything opens a file */
     struct store *store = NULL;
     struct eng *eng = NULL;
     struct http_server *server = NULL;
@@ -443,10 +514,21 @@ static int run(struct settings *s, struct err *e)
         .keys_file = s->keys_file[0] ? s->keys_file : NULL,
         .max_connections = s->max_connections,
         .quiet_ns = s->quiet_ns,
+        .max_per_address = s->max_per_address,
+        .max_body_bytes = s->max_body,
+        .head_s = s->head_s,
+        .idle_s = s->idle_s,
+        .stall_s = s->stall_s,
+        .write_s = s->write_s,
+        .scope_by_key = s->scope_by_key,
+        .has_listen_fd = passed >= 0,
+        .listen_fd = passed,
+        .on_stopping = tell_stopping,
     };
     server = http_listen(&cfg, e);
     if (!server)
         goto done;
+    systemd_notify("READY=1");
     fprintf(stderr, "Listening on %s (version %s)\n", http_address(server), CHASKI_VERSION);
     rc = http_run(server, e);
     if (rc == 1) /* a second signal: at once, whatever still runs */

@@ -186,13 +186,9 @@ struct store_upload *store_upload_begin(struct store *s, struct err *e)
         err_set(e, ERR_MEMORY, "out of memory");
         goto fail;
     }
-    store_temp_name(s, u->temp);
-    u->fd = openat(s->blobs_fd, u->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                   0600);
-    if (u->fd < 0) {
-        store_errno(e, "cannot write to the model store");
+    u->fd = store_temp_open(s, u->temp, e);
+    if (u->fd < 0)
         goto fail;
-    }
     return u;
 fail:
     EVP_MD_CTX_free(u->ctx);

@@ -22,7 +22,7 @@
 enum {
     BLOB_FILE = 72,          /* "sha256-" + 64 + NUL */
     TEMP_FILE = 64,          /* TEMP_PREFIX + pid + serial + random */
-    TEMP_AGE_S = 3600,       /* a temporary file older than this belongs to nobody */
+    TEMP_AGE_S = 3600,       /* a temporary file older than this belongs to nobody, locks or not */
     MANIFEST_MAX = 16 << 20, /* bytes; the largest seen (thousands of tensor layers) has 1 MB */
     TEXT_LAYER_MAX = 16 << 20, /* bytes of a config, template, licence, ... layer */
     LAYERS_MAX = 65536,
@@ -69,6 +69,8 @@ int store_read_at(int dir, const char *file, size_t limit, const char *what, str
                   struct stat *st, struct err *e);
 int store_errno(struct err *e, const char *what); /* errno as an error; always -1 */
 void store_temp_name(struct store *s, char out[TEMP_FILE]);
+/* A new temporary file in blobs/, locked while it is open: the descriptor, or -1. */
+int store_temp_open(struct store *s, char name[TEMP_FILE], struct err *e);
 
 /* name.c */
 bool store_name_equal(const struct store_name *a, const struct store_name *b); /* without case */

@@ -311,12 +311,10 @@ int manifest_write(struct store *s, const struct store_name *name, const char *p
 {
     char temp[TEMP_FILE];
     int rc = -1, dir = -1;
-    store_temp_name(s, temp);
     /* In blobs/: every file below manifests/ would be taken for a tag. */
-    const int fd = openat(s->blobs_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                          0600);
+    const int fd = store_temp_open(s, temp, e);
     if (fd < 0)
-        return store_errno(e, "cannot write to the model store");
+        return -1;
     if (write_all(fd, p, n) || fchmod(fd, 0644) || fsync(fd)) {
         store_errno(e, "cannot write a manifest");
         goto done;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -123,7 +124,42 @@ static int open_below(int root, const char *name, struct err *e)
     return fd;
 }
 
-/* Remove our own temporary files that are older than an hour: a crash left them. */
+int store_temp_open(struct store *s, char name[TEMP_FILE], struct err *e)
+{
+    for (int i = 0; i < 16; i++) {
+        struct stat st;
+        store_temp_name(s, name);
+        const int fd =
+            openat(s->blobs_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+            break;
+        /* Its lock says that somebody writes it, and goes with us however we end. A sweep that came
+         * between the two steps took it for a left-over: then another name. */
+        (void)flock(fd, LOCK_EX);
+        if (fstat(fd, &st) == 0 && st.st_nlink)
+            return fd;
+        close(fd);
+        errno = EAGAIN;
+    }
+    store_errno(e, "cannot write to the model store");
+    return -1;
+}
+
+/* Nobody writes this temporary file: its lock is free. Where there are no locks, its age decides. */
+static bool is_left_over(int blobs_fd, const char *name, const struct stat *st)
+{
+    if (time_real_ns() / 1000000000 - (int64_t)st->st_mtime >= TEMP_AGE_S)
+        return true;
+    const int fd = openat(blobs_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    const bool is_free = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (is_free) /* while we hold it, so that its maker sees it */
+        (void)unlinkat(blobs_fd, name, 0);
+    if (fd >= 0)
+        close(fd);
+    return is_free;
+}
+
+/* Remove our own temporary files that a crash left. */
 static void sweep(struct store *s)
 {
     const int fd = openat(s->blobs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -133,14 +169,13 @@ static void sweep(struct store *s)
             close(fd);
         return;
     }
-    const int64_t now = time_real_ns() / 1000000000;
     for (struct dirent *ent; (ent = readdir(d));) {
         struct stat st;
         if (strncmp(ent->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) ||
             fstatat(s->blobs_fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ||
-            now - (int64_t)st.st_mtime < TEMP_AGE_S)
+            !is_left_over(s->blobs_fd, ent->d_name, &st))
             continue;
-        if (!unlinkat(s->blobs_fd, ent->d_name, 0))
+        if (!unlinkat(s->blobs_fd, ent->d_name, 0) || errno == ENOENT)
             log_line(LOG_INFO, "store: removed the left-over temporary file %s (%lld bytes)",
                      ent->d_name, (long long)st.st_size);
     }
