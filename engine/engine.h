@@ -35,6 +35,7 @@ struct eng_options {
                           * the first token it is ERR_TIMEOUT. 0 = none */
     int32_t use_mmap;    /* 0: read a file that was packed before, do not map it; -1 = any */
     int32_t kv_type;     /* ours: enum eng_kv for the model's load; -1 = the server's */
+    int32_t jump_forward; /* ours: text that a format leaves no choice in is not drawn, 1 = yes */
     int32_t speculate;   /* ours: 1 = draft where it pays, 0 = never, -1 = as the server does */
     char *stops[OPT_MAX_STOPS]; /* owned */
     int n_stops;
@@ -135,6 +136,11 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
                                 * messages already hold the model's MESSAGEs and system text */
     const char *template_text; /* Go template that wins over the model's Jinja, or NULL */
     bool continue_last;        /* the last message is the assistant's: no new turn is opened */
+    /* What the answer must obey; at most one of the two. ERR_INPUT says what is wrong with it. */
+    const json_t *format;      /* a JSON schema, the string "json" for any object, or NULL */
+    const char *grammar;       /* GBNF (engine/grammar/grammar.h), or NULL; with it: */
+    const json_t *schemas;     /* what its %names stand for: an object of schemas, or NULL */
+    bool show_special;         /* control tokens have their text in the answer: tags of calls */
     const tok_id *context;     /* put in front of the prompt (generate's `context`) */
     size_t n_context;
     const char *cache_scope;   /* prefixes are shared only with requests of the same text; NULL is one

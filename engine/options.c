@@ -37,6 +37,7 @@ static const struct option_row rows[] = {
     {"stop", STOP, 0, 0, 0},
     {"deadline_ms", INT, AT(deadline_ms), 0, big}, /* ours */
     {"use_mmap", BOOL, AT(use_mmap), 0, 0},
+    {"jump_forward", BOOL, AT(jump_forward), 0, 0}, /* ours */
     {"speculate", BOOL, AT(speculate), 0, 0}, /* ours, not the reference's */
     {"kv_type", KV, AT(kv_type), 0, 0},       /* ours */
     /* Known, and without meaning on a CPU or for the result: accepted. */

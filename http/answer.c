@@ -268,12 +268,6 @@ static int check_abilities(struct call *c, const struct ask *a, const struct sto
         call_fail_status(c, 400, "\"%s\" does not support images", a->model);
         return -1;
     }
-    if (a->format) {
-        call_fail_status(c, 501,
-                         "structured output (format) is not supported by this version of chaski "
-                         "yet");
-        return -1;
-    }
     if (a->tools) {
         call_fail_status(c, 400,
                          info->can_tools ? "%s does not support tools in this version of "
@@ -376,6 +370,8 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     r.no_truncate = a->no_truncate;
     r.no_shift = a->no_shift;
     r.logprobs = a->logprobs;
+    r.format = a->format;
+    r.grammar = a->grammar;
     r.top_logprobs = a->top_logprobs;
     r.want_context = w->style == &style_generate && !a->raw;
     r.has_keep_alive = a->has_keep_alive;

@@ -89,6 +89,16 @@ int ask_logprobs(struct ask *a, struct err *e)
     return 0;
 }
 
+int ask_grammar(struct ask *a, struct err *e)
+{
+    if (field_string(a->body, "grammar", "grammar", &a->grammar, e) != 0)
+        return -1;
+    if (a->grammar && !a->grammar[0])
+        a->grammar = NULL;
+    return a->grammar && a->format ? err_set(e, ERR_INPUT, "format and grammar exclude each other")
+                                   : 0;
+}
+
 int ask_strings_only(const json_t *list, const char *where, struct err *e)
 {
     for (size_t i = 0; i < json_array_size(list); i++)

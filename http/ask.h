@@ -20,6 +20,7 @@ struct ask {      /* text and JSON are borrowed from `body` and `kept`, which it
     const char *choose_name;   /* the tool of TOOLS_ONE */
     bool one_call;             /* at most one call in the answer */
     const json_t *format;      /* the string "json" or a schema object, or NULL */
+    const char *grammar;       /* GBNF, ours; or NULL. Not both */
     const json_t *options;     /* object or NULL */
     const json_t *defaults;    /* options that lie under the model's own PARAMETERs, or NULL */
     const json_t *context;     /* non-empty array of integers, or NULL */
@@ -57,6 +58,8 @@ int ask_limits(struct ask *a, struct err *e);
 int ask_keep_alive(struct ask *a, struct err *e);
 /* `logprobs` as a boolean, and `top_logprobs`. */
 int ask_logprobs(struct ask *a, struct err *e);
+/* `grammar`, once a->format is read. */
+int ask_grammar(struct ask *a, struct err *e);
 /* Every message of a->messages has the form of 6.1: sets wants_images too. */
 int ask_check_messages(struct ask *a, struct err *e);
 /* `tool_choice` in the forms of 12.6 (v may be NULL), after a->tools is there. */

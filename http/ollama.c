@@ -101,7 +101,7 @@ static int parse_end(struct ask *a, struct err *e)
         a->stream = false;
     if (ask_is_empty(a) && a->has_keep_alive && a->keep_alive_ns == 0)
         return 0;
-    return parse_format(a, e);
+    return parse_format(a, e) == 0 ? ask_grammar(a, e) : -1;
 }
 
 static const char *or_null(const char *s)

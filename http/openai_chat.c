@@ -296,7 +296,7 @@ static int parse(struct ask *a, struct err *e)
     if (openai_common(a, NULL, e) != 0 || parse_messages(a, e) != 0 || parse_n(a, e) != 0 ||
         ask_logprobs(a, e) != 0 || parse_reasoning(a, e) != 0 || parse_tools(a, e) != 0)
         return -1;
-    return parse_format(a, e);
+    return parse_format(a, e) == 0 ? ask_grammar(a, e) : -1;
 }
 
 /* ---- printers ------------------------------------------------------------------------------ */

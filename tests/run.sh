@@ -347,6 +347,7 @@ step_data() {
   fi
   checked quants python3 "$shared/data/quants/check_quants.py" run --types "$(live_types)" -- \
     build/tools/chaski dequant
+  checked schemas python3 tests/run_schemas.py build/tools/chaski --data "$shared/data/jsonschema"
   PATH=$path
 }
 

@@ -97,21 +97,33 @@ static int hex_of(unsigned char c)
                                                 : -1;
 }
 
-/* \uXXXX with some digits known: lo..hi. */
+/* What \uXXXX is taken for: no letters, digits, blanks, which nobody writes so, and which a model
+ * that has lost its way would. */
+static bool is_escapable(uint32_t cp)
+{
+    return cp != ' ' && cp != '_' && !(cp >= '0' && cp <= '9') && !(cp >= 'A' && cp <= 'Z') &&
+           !(cp >= 'a' && cp <= 'z');
+}
+
+static void reach_bmp(struct char_reach *r, uint32_t lo, uint32_t hi)
+{
+    while (lo <= hi && lo < 128) {
+        uint32_t to = lo;
+        while (to < hi && to + 1 < 128 && is_escapable(to) && is_escapable(to + 1))
+            to++;
+        if (is_escapable(lo))
+            reach_add(r, lo, to);
+        lo = to + 1;
+    }
+    reach_add(r, lo, hi < 0xd7ff ? hi : 0xd7ff);
+    reach_add(r, lo > 0xe000 ? lo : 0xe000, hi);
+}
+
+/* \uXXXX with some digits known: lo..hi. A high surrogate stands for all that it can begin. */
 static void reach_hex(struct char_reach *r, uint32_t lo, uint32_t hi)
 {
     const uint32_t high_lo = lo > 0xd800 ? lo : 0xd800, high_hi = hi < 0xdbff ? hi : 0xdbff;
-    if (lo < 0xd800 && hi > 0xdfff) { /* around the surrogates: all that is left is a range each */
-        reach_add(r, lo, 0xd7ff);
-        reach_add(r, 0xe000, LAST_CHAR);
-        return;
-    }
-    if (hi < 0xd800 || lo > 0xdfff)
-        reach_add(r, lo, hi);
-    else if (lo < 0xd800)
-        reach_add(r, lo, 0xd7ff);
-    else if (hi > 0xdfff)
-        reach_add(r, 0xe000, hi);
+    reach_bmp(r, lo, hi);
     if (high_lo <= high_hi)
         reach_add(r, 0x10000 + ((high_lo - 0xd800) << 10),
                   0x10000 + ((high_hi - 0xd800) << 10) + 0x3ff);
@@ -135,6 +147,8 @@ static enum char_got hex_step(uint32_t *part, unsigned char c, uint32_t *cp, str
         *part = part_of(P_LOW_ESC, v - 0xd800);
         return CHAR_PART;
     }
+    if (v < 128 && !is_escapable(v))
+        return CHAR_BAD;
     *part = 0;
     *cp = v;
     return CHAR_WHOLE;
@@ -179,7 +193,7 @@ enum char_got char_step(uint32_t *part, unsigned char c, uint32_t *cp, struct ch
     r->n = 0;
     if (how == P_ESC) {
         if (c == 'u') {
-            reach_add(r, 0, LAST_CHAR);
+            reach_hex(r, 0, 0xffff);
             *part = part_of(P_HEX0, 0);
             return CHAR_PART;
         }
@@ -199,7 +213,7 @@ enum char_got char_step(uint32_t *part, unsigned char c, uint32_t *cp, struct ch
         if (c == '"')
             return CHAR_QUOTE;
         if (c == '\\') {
-            reach_add(r, 0, LAST_CHAR);
+            reach_hex(r, 0, 0xffff); /* the short escapes are among these */
             *part = part_of(P_ESC, 0);
             return CHAR_PART;
         }

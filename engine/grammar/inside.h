@@ -410,8 +410,8 @@ void step_chars(struct machine *m, const struct frame *f, unsigned char c);
 
 /* chars.c: characters in a JSON string. */
 enum char_got { CHAR_BAD, CHAR_PART, CHAR_WHOLE, CHAR_QUOTE };
-struct char_reach { /* what a begun character may become: up to two ranges */
-    uint32_t n, lo[2], hi[2];
+struct char_reach { /* what a begun character may become: a few ranges */
+    uint32_t n, lo[12], hi[12];
 };
 /* `part`: 0, or a character that has begun; changed. *cp when it is whole. */
 enum char_got char_step(uint32_t *part, unsigned char c, uint32_t *cp, struct char_reach *r);

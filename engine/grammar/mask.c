@@ -253,11 +253,12 @@ static uint32_t plain_room(const struct state_key *k)
     for (size_t i = 0; i < k->n; i++) {
         const struct frame *f = k->places[i];
         uint32_t room = 0;
-        if (!f || f->c || f->text)
+        if (!f || f->c)
             continue;
-        if (f->kind == F_STR) {
+        if (f->kind ==
+            F_STR) { /* one that must differ can always go on, as long as it has no limit */
             const struct atom *a = f->what;
-            if (a->str.dfa->free[f->a])
+            if (a->str.dfa->free[f->a] && (!f->text || a->str.most == NO_END))
                 room = a->str.most == NO_END ? PLAIN_MOST : a->str.most - f->b;
         } else if (f->kind == F_XKEY) {
             const struct extra *e = f->what;

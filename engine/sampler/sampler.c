@@ -79,6 +79,10 @@ static void penalize(struct smp *s, float *logits, const tok_id *history, int64_
         if (t < 0 || t >= s->n_vocab || !s->count[t])
             continue; /* done already: counted once */
         float x = logits[t];
+        if (x == -INFINITY) { /* a mask took it away, and 0 times that is no number */
+            s->count[t] = 0;
+            continue;
+        }
         x = x > 0 ? x / o->repeat_penalty : x * o->repeat_penalty;
         x -= (float)s->count[t] * o->frequency_penalty + o->presence_penalty;
         logits[t] = x;
@@ -215,6 +219,8 @@ int smp_choose(struct smp *s, const struct kernels *k, float *logits, const tok_
     }
     struct smp_cand *c = s->cand;
     int m = best(s, logits, o->top_k);
+    while (m > 1 && c[m - 1].logit == -INFINITY) /* a mask took them away */
+        m--;
     if (o->typical_p > 0 && o->typical_p < 1 && (m = typical(c, m, (double)o->typical_p, e)) < 0)
         return -1;
     if (o->top_p < 1)

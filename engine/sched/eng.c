@@ -186,6 +186,11 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
         goto none;
     if (r->cache_scope && !(j->cache_scope = strdup(r->cache_scope)))
         goto none;
+    j->show_special = r->show_special;
+    if (r->kind == ENG_GENERATE && rules_new(j, r, e)) {
+        job_unref(j);
+        return NULL;
+    }
     if (r->n_context) {
         j->context = malloc(r->n_context * sizeof *j->context);
         if (!j->context)

@@ -226,6 +226,9 @@ void slot_unload(struct slot *s)
         if (s->m && s->active[i])
             kv_table_free(&s->m->pool, &s->active[i]->kv);
     chat_template_free(s->tpl);
+    grammar_vocab_free(s->words[0]);
+    grammar_vocab_free(s->words[1]);
+    s->words[0] = s->words[1] = NULL;
     model_unload(s->m);
     s->tpl = NULL;
     s->tpl_err = (struct err){0};

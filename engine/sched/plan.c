@@ -319,6 +319,8 @@ static void finish(struct slot *s, int i, enum eng_done why)
     slot_job_end(s, i, rc ? &e : NULL);
 }
 
+static void take_token(struct slot *s, int i, tok_id t, int64_t now);
+
 static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
 {
     struct eng_job *j = s->active[i];
@@ -342,11 +344,35 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
         slot_job_end(s, i, &e);
         return;
     }
-    if (smp_choose(&j->smp, s->m->k, (float *)(uintptr_t)logits, j->tokens.ids,
-                   (int64_t)j->tokens.n, j->n_drawn_before, &t, &e)) {
+    tok_id only = -1;
+    if (j->rules && rules_mask(s, j, (float *)(uintptr_t)logits, &only, &e)) {
         slot_job_end(s, i, &e);
         return;
     }
+    if (only >= 0) { /* no choice: nothing is drawn, and the numbers of later draws stay */
+        t = only;
+    } else if (smp_choose(&j->smp, s->m->k, (float *)(uintptr_t)logits, j->tokens.ids,
+                          (int64_t)j->tokens.n, j->n_drawn_before, &t, &e)) {
+        slot_job_end(s, i, &e);
+        return;
+    }
+    take_token(s, i, t, now);
+    if (s->active[i] && j->rules && j->opt.jump_forward && j->n_top < 0) {
+        struct tok_ids forced = {0};
+        int rc = rules_forced(s, j, &forced, &e);
+        for (size_t k = 0; !rc && k < forced.n && s->active[i] == j && runs_now(j); k++)
+            take_token(s, i, forced.ids[k], now);
+        tok_ids_free(&forced);
+        if (rc && s->active[i] == j)
+            slot_job_end(s, i, &e);
+    }
+}
+
+/* The token that comes next, however it was found. */
+static void take_token(struct slot *s, int i, tok_id t, int64_t now)
+{
+    struct eng_job *j = s->active[i];
+    struct err e = {0};
     j->n_drawn_before++;
     j->stats.eval_count++;
     meter_token(s->meter, &j->meter, j->submitted, now);
@@ -359,8 +385,12 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
         slot_job_end(s, i, &e);
         return;
     }
-    const struct text bytes = tok_piece(s->m->vocab, t, false);
+    const struct text bytes = tok_piece(s->m->vocab, t, j->show_special);
     struct buf text = {0};
+    if (j->rules && rules_take(s, j, t, &e)) {
+        slot_job_end(s, i, &e);
+        return;
+    }
     int rc = j->n_top >= 0 ? lp_add(&j->lps, t, j->piece.n_in, j->n_top, &e) : 0;
     piece_add(&j->piece, bytes.p, bytes.n, &text);
     if (!rc && j->piece.held.failed)
@@ -370,7 +400,7 @@ static void take_logits(struct slot *s, int i, const float *logits, int64_t now)
         slot_job_end(s, i, &e);
         return;
     }
-    if (j->piece.stopped)
+    if (j->piece.stopped || (j->rules && rules_over(s, j)))
         finish(s, i, ENG_STOP);
     else if (j->stats.eval_count >= j->n_predict)
         finish(s, i, ENG_LENGTH);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include "engine/chat/chat.h"
 #include "engine/engine.h"
+#include "engine/grammar/grammar.h"
 #include "engine/model/model.h"
 #include "engine/sampler/sampler.h"
 #include "engine/sched/draft.h"
@@ -41,6 +42,9 @@ struct eng_job {
     size_t n_context;
     char *cache_scope;
     struct eng_options opt;
+    struct grammar *rules;     /* that the answer obeys, or NULL */
+    uint32_t rules_at;         /* its state behind the answer so far */
+    bool show_special;
 
     /* the sequence; the slot's thread alone */
     int32_t n_ctx;             /* N: positions at most */
@@ -115,6 +119,7 @@ struct slot {
     int64_t hungry;            /* age of its oldest job that waits for pages; INT64_MAX = none */
 
     /* the slot's thread alone */
+    struct grammar_vocab *words[2]; /* tokens for masks; [1]: control tokens have text; or NULL */
     struct model *m;
     struct chat_template *tpl; /* of the GGUF; NULL: none, or it does not parse */
     struct err tpl_err;
@@ -155,6 +160,15 @@ struct eng {
     struct text_cache *texts;  /* its own lock */
     struct meters meters;
 };
+
+/* constrain.c: answers that obey a grammar. */
+int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e); /* before the queue */
+/* Take all chance from tokens that cannot come; *only: the one that is left, or -1. */
+int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e);
+int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e); /* it came */
+bool rules_over(struct slot *s, struct eng_job *j); /* nothing can follow: the answer is whole */
+/* Tokens of the text that must follow; none where there is a choice. */
+int rules_forced(struct slot *s, struct eng_job *j, struct tok_ids *out, struct err *e);
 
 /* slot.c: the thread of a slot. */
 void *slot_main(void *slot);

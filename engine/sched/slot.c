@@ -31,6 +31,7 @@ void job_unref(struct eng_job *j)
     piece_free(&j->piece);
     lp_free(&j->lps);
     draft_free(&j->draft);
+    grammar_free(j->rules);
     free(j);
 }
 

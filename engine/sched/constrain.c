@@ -1,0 +1,137 @@
+/* engine/sched/constrain.c - an answer that obeys a schema or a grammar: masks before each draw.
+ *
+ * The grammar reads what the sampler draws; before the next draw, tokens that it cannot go on with
+ * lose all chance, and tokens that end the text are left where it may end. Nothing else changes:
+ * the draw stays the model's own, restricted. The mask comes first of all (penalties, cut-offs and
+ * the temperature work on what is left); log-probabilities are taken before it. */
+#include "engine/sched/sched.h"
+
+#include <math.h>
+#include <string.h>
+
+int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e)
+{
+    if (r->grammar) {
+        j->rules = grammar_gbnf(r->grammar, strlen(r->grammar), r->schemas, e);
+    } else if (json_is_string(r->format)) { /* "json": an object */
+        json_t *any = json_pack("{s:s}", "type", "object");
+        if (!any)
+            return err_set(e, ERR_MEMORY, "no memory for a request");
+        j->rules = grammar_json(any, e);
+        json_decref(any);
+    } else if (r->format) {
+        j->rules = grammar_json(r->format, e);
+    } else {
+        return 0;
+    }
+    if (!j->rules) { /* the client's to mend, whatever the reason */
+        if (e->code == ERR_UNSUPPORTED || e->code == ERR_LIMIT)
+            e->code = ERR_INPUT;
+        return -1;
+    }
+    j->rules_at = grammar_start(j->rules);
+    return 0;
+}
+
+struct pieces {
+    const struct tok_vocab *v;
+    bool special;
+};
+
+static struct text piece_of(void *arg, int32_t id)
+{
+    const struct pieces *p = arg;
+    if (tok_is_eog(p->v, id))
+        return (struct text){NULL, 0};
+    return tok_piece(p->v, id, p->special);
+}
+
+static const struct grammar_vocab *words_of(struct slot *s, bool special, struct err *e)
+{
+    struct grammar_vocab **w = &s->words[special];
+    struct pieces p = {s->m->vocab, special};
+    if (!*w)
+        *w = grammar_vocab_new(tok_n_vocab(s->m->vocab), piece_of, &p, e);
+    return *w;
+}
+
+static int failed(const struct eng_job *j, struct err *e)
+{
+    const struct err *why = grammar_failed(j->rules);
+    return err_set(e, why ? why->code : ERR_MEMORY, "format: %s",
+                   why ? why->text : "out of memory");
+}
+
+int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e)
+{
+    const struct grammar_vocab *w = words_of(s, j->show_special, e);
+    const int32_t n = tok_n_vocab(s->m->vocab);
+    if (!w)
+        return -1;
+    const uint64_t *mask = grammar_mask(j->rules, w, j->rules_at);
+    if (!mask)
+        return failed(j, e);
+    const bool may_end = grammar_may_end(j->rules, j->rules_at);
+    int32_t allowed = 0;
+    *only = -1;
+    for (int32_t at = 0; at < n; at += 64) {
+        const uint64_t word = mask[at / 64];
+        const int32_t to = at + 64 < n ? at + 64 : n;
+        for (int32_t t = at; t < to; t++) {
+            if (word >> (t - at) & 1) {
+                if (!allowed++)
+                    *only = t;
+            } else if (!may_end || !tok_is_eog(s->m->vocab, t)) {
+                logits[t] = -INFINITY;
+            } else if (!allowed++) {
+                *only = t;
+            }
+        }
+    }
+    if (!allowed)
+        return err_set(e, ERR_BUG, "format: no token of this model can go on with the answer");
+    if (allowed > 1)
+        *only = -1;
+    return 0;
+}
+
+int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e)
+{
+    const struct text piece = tok_piece(s->m->vocab, t, j->show_special);
+    j->rules_at = grammar_steps(j->rules, j->rules_at, piece.p, piece.n);
+    if (j->rules_at == GRAMMAR_DEAD)
+        return failed(j, e);
+    j->rules_at = grammar_rest(j->rules, j->rules_at);
+    return 0;
+}
+
+bool rules_over(struct slot *s, struct eng_job *j)
+{
+    struct err e = {0};
+    const struct grammar_vocab *w = words_of(s, j->show_special, &e);
+    if (!grammar_may_end(j->rules, j->rules_at))
+        return false;
+    const uint64_t *mask = w ? grammar_mask(j->rules, w, j->rules_at) : NULL;
+    if (!mask)
+        return false;
+    uint64_t any = 0;
+    for (int32_t at = 0; at < tok_n_vocab(s->m->vocab); at += 64)
+        any |= mask[at / 64];
+    return !any;
+}
+
+int rules_forced(struct slot *s, struct eng_job *j, struct tok_ids *out, struct err *e)
+{
+    enum { MOST = 256 };
+    struct buf text = {0};
+    const struct text_span none = {0, 0};
+    int rc = 0;
+    grammar_forced(j->rules, j->rules_at, &text, MOST);
+    if (text.failed)
+        rc = err_set(e, ERR_MEMORY, "no memory for the answer");
+    /* A few bytes are no gain, and half a character is no text. */
+    else if (text.n > 1 && text_is_utf8(text.p, text.n))
+        rc = tok_encode(s->m->vocab, text.p, text.n, &none, 0, out, e);
+    buf_free(&text);
+    return rc;
+}
