@@ -87,6 +87,7 @@ struct eng_config {
     int max_loaded;          /* models; 0 = 3 */
     int max_queue;           /* waiting requests a model; 0 = 512 */
     int64_t keep_alive_ns;   /* default of the server; negative = for ever */
+    int64_t load_timeout_ns; /* a load that stands still so long fails; 0 = 5 minutes, negative = none */
     int64_t patience_ns;     /* so long a model waits for the place of busy ones, then one of them
                               * takes no new requests; 0 = 2 s */
     enum eng_kv kv;          /* type of the KV cache */

@@ -220,16 +220,25 @@ static int set_memory(struct settings *s, const char *v)
     if (end == v || !(n > 0) || n > 1e18)
         return -1;
     if (strcmp(end, "%") == 0) {
-        const long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-        if (n > 100 || pages <= 0 || size <= 0)
+        if (n > 100)
             return -1;
-        s->eng.memory_bytes = (uint64_t)((double)pages * (double)size * n / 100);
+        s->eng.memory_share = n / 100;
         return 0;
     }
     const double unit = unit_of(end);
-    if (unit <= 0)
+    if (unit <= 0 || n * unit > 1e18)
         return -1;
     s->eng.memory_bytes = (uint64_t)(n * unit);
+    return 0;
+}
+
+/* 0 means what negative does: never. */
+static int set_load_timeout(struct settings *s, const char *v)
+{
+    int64_t ns;
+    if (http_keep_alive_text(v, &ns, NULL) != 0)
+        return -1;
+    s->eng.load_timeout_ns = ns > 0 ? ns : -1;
     return 0;
 }
 
@@ -367,7 +376,7 @@ static const struct {
     {"OLLAMA_KV_CACHE_TYPE", set_kv_type, "type of the KV cache: f16 (default), f32 or q8_0"},
     {"OLLAMA_NOPRUNE", set_no_prune, "unused blobs stay"},
     {"OLLAMA_DEBUG", set_debug, "log everything"},
-    {"OLLAMA_LOAD_TIMEOUT", NULL, "no effect in this version"},
+    {"OLLAMA_LOAD_TIMEOUT", set_load_timeout, "longest that a load may stand still"},
     {"OLLAMA_FLASH_ATTENTION", NULL, "no effect: results do not depend on it"},
     {"OLLAMA_GO_TEMPLATE", NULL, "no effect in this version"},
     {"OLLAMA_NO_CLOUD", NULL, "always as if set"},
@@ -393,7 +402,7 @@ static const struct {
     {"CHASKI_SPECULATE", set_speculate, "drafts from the text so far: auto, on or off"},
     {"CHASKI_NUMERICS", set_numerics,
      "exact (default), or fast: prompts in bf16, outside the contract of bits"},
-    {"CHASKI_MEMORY", set_memory, "memory budget"},
+    {"CHASKI_MEMORY", set_memory, "memory budget: bytes, 8G, or a share of what is free: 80%"},
     {"CHASKI_PREFIX_CACHE", set_prefix_cache, "bytes of a model's prefix cache, 0 = none"},
     {"CHASKI_PACK_CACHE", set_pack_cache, "folder that keeps packed weights"},
     {"CHASKI_API_KEY", set_api_key, "a key that requests need"},

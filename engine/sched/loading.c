@@ -66,6 +66,13 @@ bool slot_turn(struct slot *s)
 /* ---- room -------------------------------------------------------------------------------------
  */
 
+/* load_config.progress */
+static void moved(void *arg, double part)
+{
+    (void)part;
+    atomic_store(&((struct slot *)arg)->load_moved, time_mono_ns());
+}
+
 /* load_config.reserve: a place among the loaded models and `bytes` of the ledger. */
 static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err *e)
 {
@@ -95,6 +102,7 @@ static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err 
         }
         if (!room_ask(g, s, place ? bytes : 0, !place))
             room_close_one(g, s, s->waits_since);
+        moved(s, 0); /* to wait for others is not to stand still */
         int64_t ns = (int64_t)LOOK_AGAIN_MS * 1000000;
         ns = ns > room_patience(g) ? room_patience(g) : ns;
         cond_wait_ns(&g->changed, &g->lock, ns);
@@ -160,6 +168,8 @@ static int load(struct slot *s, struct err *e)
                                   .cache_dir = g->cfg.pack_cache,
                                   .cache_key = key.p,
                                   .no_map = s->no_map,
+                                  .progress = moved,
+                                  .progress_arg = s,
                                   .lock_crew = eng_lock_crew,
                                   .lock_arg = g};
     s->m = model_load(f, &c, e);
@@ -186,13 +196,52 @@ done:
     return rc;
 }
 
+static int64_t load_timeout(const struct eng *g)
+{
+    return g->cfg.load_timeout_ns ? g->cfg.load_timeout_ns : (int64_t)300 * 1000000000;
+}
+
+/* Gives up a load that stands still (a disk that does not answer). */
+static void *watch(void *arg)
+{
+    struct slot *s = arg;
+    struct eng *g = s->g;
+    pthread_mutex_lock(&g->lock);
+    while (g->loader == s) {
+        const int64_t left = atomic_load(&s->load_moved) + load_timeout(g) - time_mono_ns();
+        if (left <= 0 && !s->load_stuck) {
+            s->load_stuck = true;
+            atomic_store(&s->cancel_load, true);
+        }
+        cond_wait_ns(&g->changed, &g->lock, left > 0 ? left : 1000000000);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
 int slot_load(struct slot *s, struct err *e)
 {
     struct eng *g = s->g;
     const int64_t t0 = time_mono_ns();
+    pthread_t watcher;
     log_line(LOG_INFO, "loading %s", s->name);
+    s->load_stuck = false;
+    moved(s, 0);
+    /* Without a thread to spare nobody watches. */
+    const bool watched = load_timeout(g) > 0 && !pthread_create(&watcher, NULL, watch, s);
     const int rc = load(s, e);
     const int64_t now = time_mono_ns();
+    pthread_mutex_lock(&g->lock);
+    g->loader = NULL;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+    if (watched)
+        pthread_join(watcher, NULL);
+    if (rc && e->code == ERR_CANCELLED && s->load_stuck)
+        err_set(e, ERR_IO,
+                "timed out waiting for llama-server to start - the load of %s stood "
+                "still for %lld s",
+                s->name, (long long)(load_timeout(g) / 1000000000));
     if (rc) {
         log_line(LOG_WARN, "loading %s failed: %s", s->name, e->text);
         explain(s, e);
@@ -205,7 +254,6 @@ int slot_load(struct slot *s, struct err *e)
         slot_measure(s);
     }
     pthread_mutex_lock(&g->lock);
-    g->loader = NULL;
     if (!rc) {
         s->state = SLOT_READY;
         s->ready_at = s->used_at = now;

@@ -103,6 +103,8 @@ struct slot {
     bool replaced;             /* another slot loads the same file with other options: no new
                                 * requests; it goes when its own are answered */
     atomic_bool cancel_load;
+    _Atomic int64_t load_moved; /* monotonic; when the load went on last */
+    bool load_stuck;           /* it was given up for that */
     uint64_t need_bytes;       /* measured */
     uint64_t reserved;         /* of the ledger: all but pages and jobs */
     uint64_t kv_used, kv_limit, kv_bytes, weight_bytes; /* parts of need_bytes */
