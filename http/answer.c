@@ -80,8 +80,10 @@ static void keep(struct answer *w, struct choice *ch, const struct piece *p)
     buf_add(&ch->text, p->text, p->n);
     buf_add(&ch->thinking, p->thinking, p->n_thinking);
     if (json_array_size(p->calls)) {
-        if (!ch->calls)
+        if (!ch->calls) {
             ch->calls = json_array();
+            ch->n_text_before_calls = ch->text.n;
+        }
         if (!ch->calls || json_array_extend(ch->calls, (json_t *)(uintptr_t)p->calls) != 0)
             ch->text.failed = true;
     }
@@ -447,6 +449,10 @@ static void submit(struct answer *w, const struct store_model *m)
         answer_short(w, "stop");
         goto done;
     }
+    w->temperature = options.temperature;
+    w->top_p = options.top_p;
+    w->presence_penalty = options.presence_penalty;
+    w->frequency_penalty = options.frequency_penalty;
     if (w->style->prepare && w->style->prepare(w, &e) != 0)
         goto fail;
     w->submitted_ns = time_mono_ns();
@@ -485,6 +491,7 @@ static struct answer *answer_new(struct call *c, const struct style *style)
     pthread_mutex_init(&w->lock, NULL);
     w->call = c;
     w->style = style;
+    w->temperature = w->top_p = 1;
     w->begun_s = time_real_ns() / 1000000000;
     random_id(w->id, sizeof w->id - 1);
     c->state = w;

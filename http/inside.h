@@ -325,6 +325,7 @@ void on_openai_models(struct call *c);
 void on_openai_model(struct call *c);
 void on_v1_messages(struct call *c);
 void on_count_tokens(struct call *c);
+void on_responses(struct call *c);
 void on_create(struct call *c);
 void on_copy(struct call *c);
 void on_delete(struct call *c);

@@ -18,6 +18,7 @@ static const struct route routes[] = {
     {"POST", "/api/show", on_show, MIB, false, false},
     {"POST", "/api/generate", on_generate, 0, false, false},
     {"POST", "/api/chat", on_chat, 0, false, false},
+    {"POST", "/v1/responses", on_responses, 0, false, false},
     {"POST", "/v1/messages", on_v1_messages, 0, false, false},
     {"POST", "/v1/messages/count_tokens", on_count_tokens, 0, false, false},
     {"POST", "/api/create", on_create, 4 * MIB, false, false},
@@ -46,7 +47,6 @@ static const struct route routes[] = {
     {"POST", "/v1/embeddings", NULL, 16 * MIB, false, true},
     {"GET", "/v1/models", on_openai_models, MIB, false, false},
     {"GET", "/v1/models/*", on_openai_model, MIB, false, false},
-    {"POST", "/v1/responses", NULL, 0, false, true},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 

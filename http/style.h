@@ -33,6 +33,7 @@ struct choice { /* one of the texts that the request asks for; nearly always the
     struct buf text, thinking;
     json_t *calls;  /* array, or NULL */
     size_t n_calls; /* seen so far, kept or not */
+    size_t n_text_before_calls; /* bytes of `text` when the first call came */
     size_t mark;    /* the style's own */
     /* logprobs[0]: printed entries with commas between, unless the style prints them itself. */
     struct buf logprobs[4];
@@ -54,6 +55,7 @@ struct answer { /* the state of a call that generates */
     bool is_load;
     int64_t base_seed; /* of several choices where none was given */
     bool has_base_seed;
+    double temperature, top_p, presence_penalty, frequency_penalty; /* that are used */
     struct buf rendered; /* _debug_render_only: the prompt; whole is called, no choice has text */
     bool is_rendered;
     void *own; /* the style's state; freed with free() */
@@ -121,4 +123,5 @@ void random_hex(char *out, size_t n);
 
 extern const struct style style_generate, style_chat;         /* ollama.c */
 extern const struct style style_messages, style_count_tokens; /* messages.c */
+extern const struct style style_responses;                    /* responses.c */
 #endif

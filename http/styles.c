@@ -11,6 +11,7 @@ static const struct {
     {"chat", &style_chat},
     {"openai_chat", &style_openai_chat},
     {"openai_text", &style_openai_text},
+    {"responses", &style_responses},
     {"messages", &style_messages},
     {"count_tokens", &style_count_tokens},
 };

@@ -67,7 +67,7 @@ int turn_end(struct turn *t, const char *role, json_t *list, struct err *e)
 {
     int rc = 0;
     const bool failed = t->failed || t->text.failed || t->thinking.failed;
-    if ((failed || t->text.n || t->thinking.n || t->images || t->calls) &&
+    if ((failed || t->is_kept || t->text.n || t->thinking.n || t->images || t->calls) &&
         json_array_append_new(list, message(t, role)) != 0)
         rc = err_set(e, ERR_MEMORY, "out of memory");
     turn_free(t);

@@ -8,7 +8,8 @@
 struct turn { /* zero-initialise; turn_free at the end */
     struct buf text, thinking;
     json_t *images, *calls;
-    bool failed; /* memory ended: turn_end tells */
+    bool is_kept; /* also when nothing is in it */
+    bool failed;  /* memory ended: turn_end tells */
 };
 void turn_text(struct turn *t, const char *p, size_t n);
 void turn_thinking(struct turn *t, const char *p, size_t n);
