@@ -254,19 +254,6 @@ void call_sweep(struct call *c, int64_t now)
         send_more(c);
 }
 
-void call_header(struct call *c, const char *name, const char *value)
-{
-    char *copy = strdup(value);
-    pthread_mutex_lock(&c->lock);
-    if (copy && !c->status && c->n_headers < MAX_EXTRA_HEADERS) {
-        c->names[c->n_headers] = name;
-        c->values[c->n_headers++] = copy;
-        copy = NULL;
-    }
-    pthread_mutex_unlock(&c->lock);
-    free(copy);
-}
-
 void call_set_model(struct call *c, const struct store_name *name)
 {
     char text[STORE_NAME_TEXT];

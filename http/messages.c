@@ -302,11 +302,6 @@ const struct style style_messages = {
     .whole = print_whole,
 };
 
-void on_v1_messages(struct call *c)
-{
-    answer_run(c, &style_messages);
-}
-
 /* ---- counting
  * ---------------------------------------------------------------------------------------- */
 
@@ -316,8 +311,3 @@ const struct style style_count_tokens = {
     .stream_type = type_sse,
     .parse = messages_parse_count,
 };
-
-void on_count_tokens(struct call *c)
-{
-    answer_count(c, &style_count_tokens);
-}

@@ -148,6 +148,7 @@ static int parse_generate(struct ask *a, struct err *e)
 static int parse_chat(struct ask *a, struct err *e)
 {
     json_t *messages = NULL, *tools = NULL;
+    bool parallel = true;
     a->is_chat = true;
     if (parse_common(a, e) != 0 ||
         field_array(a->body, "messages", "messages", &messages, e) != 0 ||
@@ -155,6 +156,10 @@ static int parse_chat(struct ask *a, struct err *e)
         return -1;
     a->messages = messages;
     a->tools = json_array_size(tools) ? tools : NULL;
+    if (field_bool(a->body, "parallel_tool_calls", &parallel, NULL, e) != 0 ||
+        ask_tool_choice(a, field(a->body, "tool_choice"), e) != 0)
+        return -1;
+    a->one_call = !parallel;
     return ask_check_messages(a, e) != 0 ? -1 : parse_end(a, e);
 }
 

@@ -439,8 +439,3 @@ const struct style style_responses = {
     .fail = print_failure,
     .whole = print_whole,
 };
-
-void on_responses(struct call *c)
-{
-    answer_run(c, &style_responses);
-}

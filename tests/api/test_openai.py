@@ -354,6 +354,27 @@ def test_a_choice_that_fails_ends_the_others(server):
     assert "on demand" in bad["error"]["message"]
 
 
+# ---- 12.6: tool_choice, as far as it goes without calls ------------------------------------------
+
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize("path", [C, "/api/chat"])
+@pytest.mark.parametrize("more, status, words", [
+    ({"tool_choice": "none"}, 200, ""),
+    ({"tool_choice": "auto"}, 400, "does not support tools"),
+    ({}, 400, "does not support tools"),
+    ({"tool_choice": {"type": "function", "function": {"name": "g"}}}, 400,
+     'tool_choice: unknown tool'),
+    ({"tool_choice": "sometimes"}, 400, "tool_choice"),
+    ({"parallel_tool_calls": "x"}, 400, "parallel_tool_calls"),
+])
+def test_tool_choice(server, path, more, status, words):
+    a = server.post(path, {"model": "m", "messages": USER, "tools": TOOLS, "stream": False,
+                           "max_tokens": 1, **more})
+    assert a.status == status and words in a.text, a.text
+
+
 # ---- errors ----------------------------------------------------------------------------------
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
