@@ -64,6 +64,8 @@ unsigned cpu_flags(void)
         out |= CPU_AVX512;
         if (c7 & bit_AVX512VNNI)
             out |= CPU_AVX512VNNI;
+        if ((c7 & bit_AVX512VNNI) && (c7 & bit_AVX512VBMI))
+            out |= CPU_AVX512VBMI;
         if (a71 & LEAF7_1_AVX512BF16)
             out |= CPU_AVX512BF16;
         const unsigned amx = LEAF7_AMX_TILE | LEAF7_AMX_INT8;

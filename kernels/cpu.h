@@ -9,6 +9,7 @@ enum cpu_flag { /* instructions there, and the system saves their registers */
     CPU_AVX512 = 2,    /* F, BW, VL, DQ (and AVX2) */
     CPU_AVX512VNNI = 4,
     CPU_AMX = 64, /* tiles and their int8 products, allowed to us (and AVX512VNNI) */
+    CPU_AVX512VBMI = 512, /* and AVX512VNNI */
     CPU_AVX512BF16 = 128, /* and AVX512 */
     CPU_AMX_BF16 = 256,   /* and AMX and AVX512BF16 */
     CPU_AVXVNNI = 32, /* 256 bits, VEX encoded (and AVX2) */

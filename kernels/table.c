@@ -75,7 +75,12 @@ static void fill(void)
                 tables[n_tables] = tables[t];
         tables[n_tables].base = levels[i].base;
         i_best = n_tables;
-        levels[i].init(&tables[n_tables++]);
+        levels[i].init(&tables[n_tables]);
+#ifdef HAVE_AVX512VBMI
+        if (have & CPU_AVX512VBMI && levels[i].init == kernels_init_avx512vnni)
+            x86_books_avx512vbmi(&tables[n_tables]);
+#endif
+        n_tables++;
     }
 #ifdef HAVE_VARIANT
     add_variant();

@@ -19,6 +19,8 @@ void kernels_init_amx(struct kernels *k);
 void kernels_init_neon(struct kernels *k);
 void kernels_init_dotprod(struct kernels *k);
 void kernels_init_i8mm(struct kernels *k);
+/* What it does better than "avx512vnni", in that table, where the CPU has VBMI. */
+void x86_books_avx512vbmi(struct kernels *k);
 /* A file under trial (README, "Kernel research"): what it overrides in its base. */
 void kernels_variant(struct kernels *k);
 

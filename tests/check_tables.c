@@ -3,12 +3,16 @@
  *
  *   avxvnni-evex   the sources of "avxvnni" compiled with AVX-512 VNNI's flags: vpdpbusd in the
  * EVEX encoding instead of the VEX one
+ *   avx512vnni-entries   code books looked up as on CPUs without VBMI
  *   amx-emulated   the sources of "amx" with the tile instructions in plain C (amx_emulated.h) */
 #include <string.h>
 #include "kernels/cpu.h"
 #include "kernels/tables.h"
 #include "tests/check.h"
 
+#ifdef HAVE_AVX512VBMI
+#include "kernels/x86/tables_x86.h"
+#endif
 #ifdef HAVE_AVXVNNI_EVEX
 void kernels_init_avxvnni_evex(struct kernels *k);
 #endif
@@ -33,6 +37,11 @@ __attribute__((unused)) static void add(struct kernels *k, const char *name, con
 
 void more_tables(void)
 {
+#ifdef HAVE_AVX512VBMI
+    static struct kernels entries;
+    if (cpu_flags() & CPU_AVX512VBMI)
+        add(&entries, "avx512vnni-entries", "avx512vnni", x86_books_avx512vnni);
+#endif
 #ifdef HAVE_AVXVNNI_EVEX
     static struct kernels evex;
     if (cpu_flags() & CPU_AVX512VNNI)

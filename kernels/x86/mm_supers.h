@@ -33,6 +33,9 @@
     SUPER(X, Q5_K, direct, q5_K)                                                                   \
     SUPER(X, Q6_K, direct, q6_K)                                                                   \
     SUPER(X, IQ4_XS, direct, iq4_xs)
+#ifndef BOOK_CODES /* another way of looking them up (books_vbmi.h) */
+#define BOOK_CODES book_codes
+#endif
 #define BOOK_TYPES(X)                                                                              \
     SUPER(X, IQ2_XXS, panel, iq2_xxs)                                                              \
     SUPER(X, IQ2_XS, panel, iq2_xs)                                                                \
@@ -327,7 +330,7 @@ AI void unpack(int type, const int n, size_t header, size_t bytes, struct panel 
         for (int j = 0; j < n; j++, b += bytes) {
             struct pan *o = &p->b[8 * u + j];
             if (book)
-                book_codes(type, bk, b, o->q);
+                BOOK_CODES(type, bk, b, o->q);
 #pragma GCC unroll 2
             for (int half = 0; half < halves(type); half++) {
                 __m128i sc = book ? book_scales(type, head, b, j, half) : _mm_setzero_si128();
