@@ -439,6 +439,36 @@ static void warm_or_cold_alone_or_together_the_answers_are_the_same(void **state
         free(prompts[i]);
 }
 
+/* Eight ask the same at once: each page is computed by one of them, the others wait for it. */
+static void the_same_prompt_at_once_is_computed_once(void **state)
+{
+    (void)state;
+    enum { SAME = 8 };
+    struct eng *g = engine(2, 0);
+    char *t = words(900, 3);
+    struct answer *a[SAME];
+    struct eng_job *j[SAME];
+    struct eng_options o = options(10, 0);
+    o.num_batch = 16; /* many steps: they meet in the middle of the prompt */
+    for (int i = 0; i < SAME; i++) {
+        a[i] = answer_new();
+        j[i] = submit(g, a[i], 0, t, &o, (struct eng_request){0});
+    }
+    int computed = 0;
+    for (int i = 0; i < SAME; i++) {
+        answer_wait(a[i]);
+        eng_job_release(j[i]);
+        assert_same_answer(a[i], a[0]);
+        computed += a[i]->stats.prompt_count - a[i]->stats.prompt_cached;
+    }
+    print_message("%d prompts of %d tokens: %d computed\n", SAME, a[0]->stats.prompt_count, computed);
+    assert_true(computed <= a[0]->stats.prompt_count + (SAME - 1) * KV_PAGE);
+    for (int i = 0; i < SAME; i++)
+        answer_free(a[i]);
+    free(t);
+    eng_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +477,7 @@ int main(void)
         cmocka_unit_test(logits_on_pages_of_others_are_the_same_bits),
         cmocka_unit_test(a_prompt_that_comes_again_is_found),
         cmocka_unit_test(scopes_do_not_see_each_other),
+        cmocka_unit_test(the_same_prompt_at_once_is_computed_once),
         cmocka_unit_test(warm_or_cold_alone_or_together_the_answers_are_the_same),
     };
     return cmocka_run_group_tests(tests, asking_open, asking_close);

@@ -69,6 +69,12 @@ static inline uint64_t kv_pool_idle_bytes(const struct kv_pool *p)
  * there. */
 int64_t kv_find(struct kv_pool *p, struct kv_table *t, const tok_id *ids, int64_t n,
                 const char *scope);
+/* Do both begin with the same shared pages, all of b's among a's? */
+static inline bool kv_same_shared(const struct kv_table *a, const struct kv_table *b)
+{
+    return a->n_shared >= b->n_shared &&
+           (!b->n_shared || a->nodes[b->n_shared - 1] == b->nodes[b->n_shared - 1]);
+}
 /* The first n positions are computed: their complete pages can be shared from now on. */
 void kv_share(struct kv_pool *p, struct kv_table *t, const tok_id *ids, int64_t n,
               const char *scope);

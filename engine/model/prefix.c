@@ -269,10 +269,13 @@ int64_t kv_find(struct kv_pool *p, struct kv_table *t, const tok_id *ids, int64_
             find(p, parent, ids + there, scope, hash_of(p, parent, ids + there, scope));
         if (!k || kv_table_room(t, t->n_shared + 1))
             break;
-        kv_shrink(p, t, there);
         ref(p, k);
+        if (t->n > t->n_shared)
+            p->free[p->n_free++] = t->pages[t->n_shared];
+        else
+            t->n++;
+        t->pages[t->n_shared] = k->page;
         t->nodes[t->n_shared++] = k;
-        t->pages[t->n++] = k->page;
         there += KV_PAGE;
     }
     int common;

@@ -282,7 +282,8 @@ void slot_unload(struct slot *s)
     s->tpl_err = (struct err){0};
     s->m = NULL;
     s->worth = (struct worth){0};
-    s->ns_decode = s->ns_row = 0;
+    s->ns_decode = 0;
+    s->pace = (struct pace){0};
     pthread_mutex_lock(&g->lock);
     if (s->has_place) {
         mem_give(&g->mem, s->reserved);

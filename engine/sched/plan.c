@@ -1,14 +1,12 @@
 /* engine/sched/plan.c - one step of a slot: which rows, then what their logits say.
  *
  * Decode rows of all running jobs come first, then chunks of prompts, oldest first. While others
- * generate, a chunk is as long as two plain steps take, so that the gap between tokens stays under
- * about three times the plain gap. Behind a decode row may come a draft of what follows (draft.c),
- * as long as it pays (worth.c). */
+ * generate, a chunk is so short that the gap between their tokens stays under about three times the
+ * plain gap (pace.c). Behind a decode row may come a draft of what follows (draft.c), as long as it
+ * pays (worth.c). */
 #include "engine/sched/sched.h"
 
 #include <string.h>
-
-enum { LEAST_CHUNK = 16 }; /* rows: less would waste the step on overhead */
 
 /* ---- choosing rows -------------------------------------------------------------------------- */
 
@@ -18,6 +16,7 @@ struct plan {
     int n_draft[MAX_PARALLEL]; /* of the run's rows, the last ones that are guesses */
     int n_runs, n_rows, n_decode, n_prompt_rows;
     int n_threads; /* cap; 0 = all */
+    bool uncapped; /* somebody wants all of them */
     struct slot *slot;
 };
 
@@ -132,58 +131,114 @@ static int in_order(const struct slot *s, int *order)
     return n;
 }
 
+/* What a step of so many running answers takes, as far as it is known. */
+static double plain_ns(const struct slot *s, int n_decode)
+{
+    const double ns = worth_ns(&s->worth, n_decode);
+    return ns > 0 ? ns : s->ns_decode;
+}
+
+/* Up to `most` rows of job i, if there is room for them in the batch and in memory. */
+static void plan_rows(struct slot *s, struct plan *p, int i, int64_t most)
+{
+    struct eng_job *j = s->active[i];
+    struct err e = {0};
+    const int64_t limits[] = {s->m->n_batch - p->n_rows, (int64_t)j->tokens.n - j->n_done,
+                              j->opt.num_batch > 0 ? j->opt.num_batch : most};
+    for (size_t k = 0; k < sizeof limits / sizeof *limits; k++)
+        most = limits[k] < most ? limits[k] : most;
+    if (most < 1)
+        return;
+    if (!make_room(s, i, j->n_done + most, &e)) {
+        if (e.code)
+            slot_job_end(s, i, &e);
+        else if (j->kv.n == j->kv.n_shared) /* who waits holds no page that others could take */
+            job_pause(s, j);
+        return;
+    }
+    if (j->n_done + 1 == (int64_t)j->tokens.n)
+        p->n_decode++;
+    else
+        p->n_prompt_rows += (int)most;
+    if (j->opt.num_thread <= 0)
+        p->uncapped = true;
+    else if (j->opt.num_thread > p->n_threads)
+        p->n_threads = j->opt.num_thread;
+    add_run(p, s, i, (int)most);
+}
+
+/* Is a job of this step on its way to the page that job j needs next? Then j waits and takes it. */
+static bool comes_soon(const struct slot *s, const struct plan *p, const struct eng_job *j)
+{
+    const int64_t from = j->n_done, to = from + KV_PAGE;
+    if (!s->m->pool.n_cached_most || from != (int64_t)j->kv.n_shared * KV_PAGE ||
+        to >= (int64_t)j->tokens.n)
+        return false;
+    for (int r = 0; r < p->n_runs; r++) {
+        const struct eng_job *o = s->active[p->job[r]];
+        if (o && o != j && o->n_done >= from && (int64_t)o->tokens.n >= to && kv_same_shared(&o->kv, &j->kv) &&
+            !memcmp(o->tokens.ids + from, j->tokens.ids + from, KV_PAGE * sizeof(tok_id)) &&
+            (from || !strcmp(o->cache_scope ? o->cache_scope : "",
+                             j->cache_scope ? j->cache_scope : "")))
+            return true;
+    }
+    return false;
+}
+
+static bool in_prompt(const struct eng_job *j)
+{
+    return runs_now(j) && j->n_done + 1 < (int64_t)j->tokens.n;
+}
+
+/* Rows of prompts: half for the one that ends soonest, so that a short one need not wait for a long
+ * one, the rest for the oldest, so that each gets its turn. */
+static void plan_prompts(struct slot *s, struct plan *p, const int *order, int n)
+{
+    int64_t most = s->m->n_batch - p->n_rows, shortest = INT64_MAX;
+    int first = -1, oldest = -1;
+    if (p->n_decode)
+        most = pace_rows(&s->pace, plain_ns(s, p->n_decode));
+    for (int k = 0; k < n; k++) {
+        const struct eng_job *j = s->active[order[k]];
+        if (!in_prompt(j))
+            continue;
+        oldest = oldest < 0 ? order[k] : oldest;
+        if ((int64_t)j->tokens.n - j->n_done < shortest) {
+            shortest = (int64_t)j->tokens.n - j->n_done;
+            first = order[k];
+        }
+    }
+    if (first != oldest && !comes_soon(s, p, s->active[first]))
+        plan_rows(s, p, first, (most + 1) / 2);
+    for (int k = 0; k < n && p->n_prompt_rows < most; k++) {
+        const struct eng_job *j = s->active[order[k]];
+        if (in_prompt(j) && (order[k] != first || first == oldest) && !comes_soon(s, p, j))
+            plan_rows(s, p, order[k], most - p->n_prompt_rows);
+    }
+}
+
 static void make_plan(struct slot *s, struct plan *p)
 {
     int order[MAX_PARALLEL];
     const int n = in_order(s, order);
-    int budget = s->m->n_batch;
-    bool capped = true;
     pthread_mutex_lock(&s->g->lock);
     s->hungry = INT64_MAX; /* who still waits for pages says so again */
     pthread_mutex_unlock(&s->g->lock);
-    for (int pass = 0; pass < 2; pass++)
-        for (int k = 0; k < n; k++) {
-            const int i = order[k];
-            struct eng_job *j = s->active[i];
-            if (!runs_now(j))
-                continue;
-            if (pass == 0)
-                take_cached(s, j);
-            if (!j->is_started) { /* what the cache has at its start is known now */
-                j->is_started = true;
-                if (j->sink.start)
-                    j->sink.start(j->sink.arg, &j->stats);
-            }
-            const int64_t left = (int64_t)j->tokens.n - j->n_done;
-            if ((pass == 0) != (left == 1))
-                continue;
-            int rows = left < budget - p->n_rows ? (int)left : budget - p->n_rows;
-            if (j->opt.num_batch > 0 && rows > j->opt.num_batch)
-                rows = j->opt.num_batch;
-            if (pass == 1 && p->n_decode && s->ns_row > 0 && s->ns_decode > 0) {
-                int most = (int)(2 * s->ns_decode / s->ns_row) - p->n_prompt_rows;
-                most = most < LEAST_CHUNK ? LEAST_CHUNK : most;
-                rows = rows > most ? most : rows;
-            }
-            if (rows < 1)
-                continue;
-            struct err e = {0};
-            if (!make_room(s, i, j->n_done + rows, &e)) {
-                if (e.code)
-                    slot_job_end(s, i, &e);
-                continue;
-            }
-            if (pass == 0)
-                p->n_decode++;
-            else
-                p->n_prompt_rows += rows;
-            if (j->opt.num_thread <= 0)
-                capped = false;
-            else if (j->opt.num_thread > p->n_threads)
-                p->n_threads = j->opt.num_thread;
-            add_run(p, s, i, rows);
+    for (int k = 0; k < n; k++) {
+        struct eng_job *j = s->active[order[k]];
+        if (!runs_now(j))
+            continue;
+        take_cached(s, j);
+        if (!j->is_started) { /* what the cache has at its start is known now */
+            j->is_started = true;
+            if (j->sink.start)
+                j->sink.start(j->sink.arg, &j->stats);
         }
-    if (!capped)
+        if (j->n_done + 1 == (int64_t)j->tokens.n)
+            plan_rows(s, p, order[k], 1);
+    }
+    plan_prompts(s, p, order, n);
+    if (p->uncapped)
         p->n_threads = 0;
     /* make_room may have taken pages from a job that was planned before: such runs fall out. */
     int kept = 0, rows = 0;
@@ -491,8 +546,8 @@ bool slot_step(struct slot *s)
     if (!p.n_prompt_rows) {
         learn(&s->ns_decode, (double)(now - t0));
         worth_learn(&s->worth, p.n_rows, (double)(now - t0));
-    } else if (p.n_prompt_rows >= LEAST_CHUNK)
-        learn(&s->ns_row, (double)(now - t0) / p.n_rows);
+    } else if (p.n_decode && plain_ns(s, p.n_decode) > 0)
+        pace_learn(&s->pace, plain_ns(s, p.n_decode), (double)(now - t0), p.n_prompt_rows);
     const float *logits = step.logits;
     for (int r = 0; r < p.n_runs; r++) {
         take_rows(s, &p, r, logits, now);

@@ -15,6 +15,7 @@
 #include "engine/sampler/sampler.h"
 #include "engine/sched/draft.h"
 #include "engine/sched/meter.h"
+#include "engine/sched/pace.h"
 #include "engine/sched/worth.h"
 
 enum { MAX_PARALLEL = 16, MAX_FILES = 256 };
@@ -129,7 +130,8 @@ struct slot {
     /* The same list for eng_drain: written under the lock by the thread, read under it. */
     _Atomic(struct eng_job *) running[MAX_PARALLEL];
     struct worth worth;        /* what steps cost by rows */
-    double ns_decode, ns_row;  /* running means: a step without a prompt, a row of a prompt */
+    struct pace pace;          /* and rows of prompts beside others */
+    double ns_decode;          /* running mean of a step without a prompt */
 };
 
 struct info_entry {
