@@ -151,8 +151,7 @@ static void put_call(struct buf *b, const json_t *call, bool with_input)
     buf_puts(b, "}");
 }
 
-/* ---- not streamed
- * -------------------------------------------------------------------------------- */
+/* ---- not streamed ---------------------------------------------------------------------------- */
 
 static void print_whole(struct answer *w, struct buf *b)
 {
@@ -188,8 +187,7 @@ static void print_whole(struct answer *w, struct buf *b)
     answer_remark_headers(w);
 }
 
-/* ---- the stream
- * ------------------------------------------------------------------------------------ */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 static void event(struct buf *b, const char *name)
 {
@@ -302,8 +300,7 @@ const struct style style_messages = {
     .whole = print_whole,
 };
 
-/* ---- counting
- * ---------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 /* Never run: its parser and shape serve count_tokens. */
 const struct style style_count_tokens = {

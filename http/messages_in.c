@@ -283,11 +283,12 @@ static int take_tools(struct ask *a, struct err *e)
         return -1;
     if (!json_array_size(tools))
         return 0;
+    size_t n_dropped = 0;
     json_t *list = ask_keep(a, json_array(), e);
     for (size_t i = 0; list && i < json_array_size(tools); i++) {
         const json_t *from = json_array_get(tools, i);
         if (json_is_object(from) && strncmp(type_of(from), "web_search", 10) == 0) {
-            log_line(LOG_WARN, "/v1/messages: the tool web_search is not served, it was dropped");
+            n_dropped++;
             continue;
         }
         json_t *tool = take_tool(from, e);
@@ -298,6 +299,8 @@ static int take_tools(struct ask *a, struct err *e)
     }
     if (!list)
         return -1;
+    if (n_dropped)
+        log_line(LOG_WARN, "/v1/messages: the tool web_search is not served, it was dropped");
     a->tools = json_array_size(list) ? list : NULL;
     return 0;
 }

@@ -19,8 +19,7 @@ struct own { /* the state of a stream */
     size_t n_thought; /* bytes of the thinking that went out; later thinking is dropped */
 };
 
-/* ---- items
- * ---------------------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 static void put_text(struct buf *b, const char *key, const char *p, size_t n)
 {
@@ -125,8 +124,7 @@ static void put_output(struct buf *b, const struct answer *w, const char *status
     }
 }
 
-/* ---- the response
- * ----------------------------------------------------------------------------------- */
+/* ---- the response ---------------------------------------------------------------------------- */
 
 /* ,"key": what the body says, or `other`. */
 static void put_sent(struct buf *b, const struct answer *w, const char *key, const char *other)
@@ -233,8 +231,7 @@ static void print_whole(struct answer *w, struct buf *b)
     answer_remark_headers(w);
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static int prepare(struct answer *w, struct err *e)
 {

@@ -33,8 +33,7 @@ static void begin_turn(struct reading *r)
     buf_free(&r->thinking);
 }
 
-/* ---- parts
- * --------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static int take_image(const json_t *part, struct turn *t, struct err *e)
 {
@@ -91,8 +90,7 @@ static int take_content(const json_t *v, const char *where, struct turn *t, stru
     return 0;
 }
 
-/* ---- items
- * ------------------------------------------------------------------------------------------ */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 static int take_message(struct reading *r, const json_t *item, struct err *e)
 {
@@ -231,8 +229,7 @@ static int take_input(struct ask *a, struct err *e)
     return ask_check_messages(a, e);
 }
 
-/* ---- tools
- * ------------------------------------------------------------------------------------------ */
+/* ---- tools ----------------------------------------------------------------------------------- */
 
 /* The flat form as 12.1 has it, the name behind that of its group. */
 static int take_function(const json_t *from, const char *group, json_t *list, struct err *e)
@@ -264,7 +261,8 @@ static int take_function(const json_t *from, const char *group, json_t *list, st
     return 0;
 }
 
-static int take_tool_list(const json_t *tools, const char *group, json_t *list, struct err *e)
+static int take_tool_list(const json_t *tools, const char *group, json_t *list, size_t *n_dropped,
+                          struct err *e)
 {
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *one = json_array_get(tools, i);
@@ -278,10 +276,10 @@ static int take_tool_list(const json_t *tools, const char *group, json_t *list, 
             json_t *inner = NULL;
             if (field_string(one, "name", "tools.name", &name, e) != 0 ||
                 field_array(one, "tools", "tools.tools", &inner, e) != 0 ||
-                take_tool_list(inner, name, list, e) != 0)
+                take_tool_list(inner, name, list, n_dropped, e) != 0)
                 return -1;
         } else {
-            log_line(LOG_WARN, "/v1/responses: a tool of a type that is not served was dropped");
+            ++*n_dropped;
         }
     }
     return 0;
@@ -296,14 +294,17 @@ static int take_tools(struct ask *a, struct err *e)
         return -1;
     a->one_call = !parallel;
     json_t *list = ask_keep(a, json_array(), e);
-    if (!list || take_tool_list(tools, NULL, list, e) != 0)
+    size_t n_dropped = 0;
+    if (!list || take_tool_list(tools, NULL, list, &n_dropped, e) != 0)
         return -1;
+    if (n_dropped)
+        log_line(LOG_WARN, "/v1/responses: %zu tools of types that are not served were dropped",
+                 n_dropped);
     a->tools = json_array_size(list) ? list : NULL;
     return ask_tool_choice(a, field(a->body, "tool_choice"), e);
 }
 
-/* ---- the rest
- * ----------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static int take_format(struct ask *a, struct err *e)
 {

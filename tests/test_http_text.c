@@ -160,6 +160,15 @@ static void bodies_are_checked_without_a_model(void **state)
           ERR_INPUT, "only parts of type text");
     check("{\"format\":[]}", "generate", ERR_INPUT, "invalid format: \"[]\"; expected");
     check("{\"format\":{}}", "generate", ERR_NONE, NULL);
+    /* The order in which /v1/messages looks. */
+    check("{}", "messages", ERR_INPUT, "model is required");
+    check("{\"model\":\"m\"}", "messages", ERR_INPUT, "max_tokens is required");
+    check("{\"model\":\"m\"}", "count_tokens", ERR_INPUT, "messages is required");
+    check("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", "count_tokens",
+          ERR_NONE, NULL);
+    check("{\"model\":\"m\"}", "responses", ERR_NONE, NULL);
+    check("{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"x\"}]}]}", "responses",
+          ERR_INPUT, "input[0]: unknown content type: x");
 }
 
 int main(void)
