@@ -77,8 +77,10 @@ static void fill(void)
         i_best = n_tables;
         levels[i].init(&tables[n_tables]);
 #ifdef HAVE_AVX512VBMI
-        if (have & CPU_AVX512VBMI && levels[i].init == kernels_init_avx512vnni)
+        if (have & CPU_AVX512VBMI && levels[i].init == kernels_init_avx512vnni) {
             x86_books_avx512vbmi(&tables[n_tables]);
+            x86_digits_avx512vbmi(&tables[n_tables]);
+        }
 #endif
         n_tables++;
     }

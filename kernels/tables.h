@@ -21,6 +21,7 @@ void kernels_init_dotprod(struct kernels *k);
 void kernels_init_i8mm(struct kernels *k);
 /* What it does better than "avx512vnni", in that table, where the CPU has VBMI. */
 void x86_books_avx512vbmi(struct kernels *k);
+void x86_digits_avx512vbmi(struct kernels *k);
 /* A file under trial (README, "Kernel research"): what it overrides in its base. */
 void kernels_variant(struct kernels *k);
 

@@ -3,7 +3,7 @@
  *
  *   avxvnni-evex   the sources of "avxvnni" compiled with AVX-512 VNNI's flags: vpdpbusd in the
  * EVEX encoding instead of the VEX one
- *   avx512vnni-entries   code books looked up as on CPUs without VBMI
+ *   avx512vnni-entries   code books and digits as on CPUs without VBMI
  *   amx-emulated   the sources of "amx" with the tile instructions in plain C (amx_emulated.h) */
 #include <string.h>
 #include "kernels/cpu.h"
@@ -12,6 +12,12 @@
 
 #ifdef HAVE_AVX512VBMI
 #include "kernels/x86/tables_x86.h"
+
+static void without_vbmi(struct kernels *k)
+{
+    x86_books_avx512vnni(k);
+    x86_few_avx512vnni(k);
+}
 #endif
 #ifdef HAVE_AVXVNNI_EVEX
 void kernels_init_avxvnni_evex(struct kernels *k);
@@ -40,7 +46,7 @@ void more_tables(void)
 #ifdef HAVE_AVX512VBMI
     static struct kernels entries;
     if (cpu_flags() & CPU_AVX512VBMI)
-        add(&entries, "avx512vnni-entries", "avx512vnni", x86_books_avx512vnni);
+        add(&entries, "avx512vnni-entries", "avx512vnni", without_vbmi);
 #endif
 #ifdef HAVE_AVXVNNI_EVEX
     static struct kernels evex;

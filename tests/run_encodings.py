@@ -15,6 +15,7 @@ NEEDED = {  # object -> what must be there
     "mm_blocks_avx512vnni": [r"vpdpbusd .*%zmm"],
     "mm_supers_avx512vnni": [r"vpdpbusd .*%zmm"],
     "mm_books_avx512vbmi": [r"vperm[it]2b .*%zmm", r"vpmultishiftqb .*%zmm"],
+    "mm_digits_avx512vbmi": [r"vperm[it]2b .*%zmm"],
     "mm_bf16_avx512bf16": [r"vdpbf16ps .*%zmm", r"vcvtne2ps2bf16 .*%zmm"],
     "mm_bf16_amx": [r"tdpbf16ps .*%tmm", "tileloadd", "tilestored", "ldtilecfg", "tilerelease"],
     "mm_amx": [r"tdpbssd .*%tmm", "tileloadd", "tilestored", "ldtilecfg", "tilerelease"],

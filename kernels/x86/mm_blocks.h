@@ -200,12 +200,26 @@ AI void gemv(int type, const int C, const int n, size_t header, size_t bytes, co
             v_st(out[c] + r * W, f[r][c]);
 }
 
+#ifndef DIGITS /* another way to find them (mm_digits_avx512vbmi.c) */
+#define DIGITS count_digits
+AI void count_digits(vi x, vi d[5])
+{
+#pragma GCC unroll 5
+    for (int k = 0; k < 5; k++) {
+        d[k] = digit(x);
+        x = i_add8(x, i_add8(x, x));
+    }
+}
+#endif
+
 /* TQ1_0: the five digits of each vector, by the places of struct pk_tq1_0. */
 AI void unpack_digits(struct pan *o, const uint8_t *q)
 {
     for (int m = 0; m < 13; m++)
         for (int r = 0; r < R; r++) {
-            vi x = i_ld(q + 64 * m + 4 * W * r);
+            vi d[5];
+            DIGITS(i_ld(q + 64 * m + 4 * W * r), d);
+#pragma GCC unroll 5
             for (int k = 0; k < 5; k++) {
                 int block = k, g = m;
                 if (m >= 8)
@@ -213,8 +227,7 @@ AI void unpack_digits(struct pan *o, const uint8_t *q)
                 if (m == 12)
                     block = 7, g = 4 + k;
                 if (g < 8) /* the fifth of the last vector is nothing */
-                    i_st(o[block].q[g] + 4 * W * r, digit(x));
-                x = i_add8(x, i_add8(x, x));
+                    i_st(o[block].q[g] + 4 * W * r, d[k]);
             }
         }
 }
