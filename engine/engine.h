@@ -50,7 +50,7 @@ int eng_options_apply(struct eng_options *o, const json_t *obj, struct err *e);
 
 /* ---- what is in a model file, without loading it ------------------------------------- */
 
-struct eng_info { /* from the GGUF header; cached by digest; read-only, valid until eng_free */
+struct eng_info { /* from the GGUF header; cached by digest; read-only, valid until its close */
     char architecture[64];
     uint64_t context_length, embedding_length, parameter_count, file_type;
     const char *chat_template;  /* Jinja source, or NULL */
@@ -106,6 +106,8 @@ void eng_free(struct eng *g); /* drains at once */
 
 int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_info **out,
                    struct err *e);
+/* NULL is fine. One that is never closed stays in memory until eng_free. */
+void eng_info_close(struct eng *g, const struct eng_info *info);
 /* A new object {"model_info": {..}, "tensors": [..]} as /api/show prints them (arrays null
  * unless verbose; sorted keys; no general.name, no chat template), or NULL. */
 json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e);

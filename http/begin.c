@@ -239,6 +239,7 @@ fail:
     if (first)
         call_cancel_jobs(c);
 done:
+    eng_info_close(c->srv->cfg.eng, info);
     eng_options_free(&options);
 }
 
@@ -302,11 +303,11 @@ static int count(struct call *c, const struct ask *a, const struct store_model *
     json_t *chat = NULL;
     tok_id *context = NULL;
     int rc = -1;
-    if (eng_model_info(c->srv->cfg.eng, m, &info, e) != 0 || check_abilities(c, a, m, info) != 0)
-        return -1;
-    if (lay_prompt(&r, a, 0, m, info, &chat, &context, e) == 0 &&
+    if (eng_model_info(c->srv->cfg.eng, m, &info, e) == 0 && check_abilities(c, a, m, info) == 0 &&
+        lay_prompt(&r, a, 0, m, info, &chat, &context, e) == 0 &&
         eng_text_open(c->srv->cfg.eng, m, &text, e) == 0)
         rc = eng_text_prompt(text, r.chat, r.template_text, r.continue_last, NULL, n, e);
+    eng_info_close(c->srv->cfg.eng, info);
     eng_text_close(text);
     json_decref(chat);
     free(context);

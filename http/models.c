@@ -94,7 +94,9 @@ json_t *tag_row(struct call *c, const struct store_model *m)
         return NULL;
     const char *remote_model = json_string_value(json_object_get(m->config, "remote_model"));
     const char *remote_host = json_string_value(json_object_get(m->config, "remote_host"));
-    json_t *caps = capabilities_json(info_or_null(c, m), m);
+    const struct eng_info *info = info_or_null(c, m);
+    json_t *caps = capabilities_json(info, m);
+    eng_info_close(c->srv->cfg.eng, info);
     int bad =
         set_text(row, "remote_model", remote_model) | set_text(row, "remote_host", remote_host);
     bad |= json_object_set_new(row, "modified_at", time_json(m->modified_ns));
@@ -176,6 +178,7 @@ static json_t *show_json(struct call *c, const struct store_model *m, const json
     if (bad)
         err_set(e, ERR_MEMORY, "out of memory");
 done:
+    eng_info_close(c->srv->cfg.eng, info);
     free(license);
     buf_free(&file);
     buf_free(&params);

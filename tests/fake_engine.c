@@ -124,6 +124,11 @@ void eng_free(struct eng *g)
     free(g);
 }
 
+void eng_info_close(struct eng *g, const struct eng_info *info)
+{
+    (void)g, (void)info; /* kept until the end */
+}
+
 int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_info **out,
                    struct err *e)
 {

@@ -336,6 +336,36 @@ static void available_is_what_machine_and_cgroups_leave(void **state)
     assert_int_equal(system(cmd), 0);
 }
 
+static void headers_are_kept_while_they_are_looked_at(void **state)
+{
+    (void)state;
+    struct eng *g = engine(1, 0);
+    struct err e = {0};
+    const struct eng_info *kept, *info;
+    assert_int_equal(eng_model_info(g, asking_model(CHAT), &kept, &e), 0);
+    /* Many models: copies of one with another digest, each of them its own header. */
+    for (int i = 0; i < 3 * MOST_INFOS; i++) {
+        assert_int_equal(eng_model_info(g, asking_model(i % 2 ? TINY : CALM), &info, &e), 0);
+        pthread_mutex_lock(&g->lock);
+        for (struct info_entry *n = g->infos; n; n = n->next)
+            if (&n->info == info)
+                memcpy(&n->key, &i, sizeof i);
+        pthread_mutex_unlock(&g->lock);
+        eng_info_close(g, info);
+    }
+    int n = 0;
+    for (const struct info_entry *i = g->infos; i; i = i->next)
+        n++;
+    assert_int_equal(n, MOST_INFOS + 1);
+    assert_non_null(strstr(kept->chat_template, "<|im_start|>"));
+    assert_int_equal(eng_model_info(g, asking_model(CHAT), &info, &e), 0);
+    assert_ptr_equal(info, kept);
+    eng_info_close(g, info);
+    eng_info_close(g, kept);
+    eng_info_close(g, NULL);
+    eng_free(g);
+}
+
 /* ---- options of a load ------------------------------------------------------------------------
  */
 
@@ -461,6 +491,7 @@ int main(void)
         cmocka_unit_test(a_request_that_can_never_fit_fails_others_go_on),
         cmocka_unit_test(models_make_room_when_memory_asks),
         cmocka_unit_test(available_is_what_machine_and_cgroups_leave),
+        cmocka_unit_test(headers_are_kept_while_they_are_looked_at),
         cmocka_unit_test(only_an_option_of_the_load_loads_anew),
         cmocka_unit_test(the_context_shown_is_no_longer_than_the_models),
         cmocka_unit_test(without_a_mapping_the_same_answer),

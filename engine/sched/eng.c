@@ -113,33 +113,95 @@ void eng_free(struct eng *g)
 
 /* ---- what a file says ------------------------------------------------------------------------- */
 
+/* Under the lock: forget the headers used longest ago until few enough are kept. */
+static void trim_infos(struct eng *g)
+{
+    for (;;) {
+        struct info_entry **oldest = NULL;
+        size_t n = 0, bytes = 0;
+        for (struct info_entry **p = &g->infos; *p; p = &(*p)->next) {
+            if ((*p)->n_users)
+                continue;
+            n++;
+            bytes += (*p)->n_bytes;
+            if (!oldest || (*p)->used < (*oldest)->used)
+                oldest = p;
+        }
+        if (!oldest || (n <= MOST_INFOS && bytes <= MOST_INFO_BYTES))
+            return;
+        struct info_entry *gone = *oldest;
+        *oldest = gone->next;
+        mem_give(&g->mem, gone->n_bytes);
+        atomic_fetch_sub(&g->job_bytes, gone->n_bytes);
+        free(gone->chat_template);
+        free(gone);
+    }
+}
+
+/* Under the lock. */
+static struct info_entry *find_info(struct eng *g, const struct digest *d)
+{
+    struct info_entry *n = g->infos;
+    while (n && memcmp(&n->key, d, sizeof n->key))
+        n = n->next;
+    if (n) {
+        n->n_users++;
+        n->used = ++g->info_clock;
+    }
+    return n;
+}
+
 int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_info **out,
                    struct err *e)
 {
     if (!m->model_layer)
         return err_set(e, ERR_INPUT, "this model has no GGUF file");
+    const struct digest *d = &m->model_layer->digest;
     pthread_mutex_lock(&g->lock);
-    struct info_entry *n = g->infos;
-    while (n && memcmp(&n->key, &m->model_layer->digest, sizeof n->key))
-        n = n->next;
+    struct info_entry *n = find_info(g, d);
     pthread_mutex_unlock(&g->lock);
-    if (!n) { /* two threads may read the same header: both entries are right */
-        n = calloc(1, sizeof *n);
-        if (!n)
+    if (!n) {
+        struct info_entry *fresh = calloc(1, sizeof *fresh);
+        if (!fresh)
             return err_set(e, ERR_MEMORY, "no memory for a model's header");
-        if (info_read(g->cfg.store, m, &n->info, &n->chat_template, e)) {
-            free(n);
+        if (info_read(g->cfg.store, m, &fresh->info, &fresh->chat_template, e)) {
+            free(fresh);
             return -1;
         }
-        n->info.chat_template = n->chat_template;
-        n->key = m->model_layer->digest;
+        fresh->info.chat_template = fresh->chat_template;
+        fresh->key = *d;
+        fresh->n_bytes =
+            sizeof *fresh + (fresh->chat_template ? strlen(fresh->chat_template) + 1 : 0);
         pthread_mutex_lock(&g->lock);
-        n->next = g->infos;
-        g->infos = n;
+        n = find_info(g, d);
+        if (!n) {
+            fresh->next = g->infos;
+            g->infos = fresh;
+            n = find_info(g, d);
+            mem_add(&g->mem, fresh->n_bytes); /* small and bounded: like jobs it holds up nobody */
+            atomic_fetch_add(&g->job_bytes, fresh->n_bytes);
+            trim_infos(g);
+            fresh = NULL;
+        }
         pthread_mutex_unlock(&g->lock);
+        if (fresh) /* another thread was faster */
+            free(fresh->chat_template);
+        free(fresh);
     }
     *out = &n->info;
     return 0;
+}
+
+void eng_info_close(struct eng *g, const struct eng_info *info)
+{
+    if (!info)
+        return;
+    pthread_mutex_lock(&g->lock);
+    for (struct info_entry *n = g->infos; n; n = n->next)
+        if (&n->info == info)
+            n->n_users--;
+    trim_infos(g);
+    pthread_mutex_unlock(&g->lock);
 }
 
 json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verbose, struct err *e)

@@ -134,8 +134,13 @@ struct slot {
     double ns_decode;          /* running mean of a step without a prompt */
 };
 
-struct info_entry {
-    struct info_entry *next;
+enum { MOST_INFOS = 128, MOST_INFO_BYTES = 16 << 20 }; /* kept of models that nobody looks at */
+
+struct info_entry { /* all fields but the first three never change */
+    struct info_entry *next; /* lock */
+    int n_users;             /* lock */
+    uint64_t used;           /* lock; by eng.info_clock */
+    size_t n_bytes;
     struct digest key;
     struct eng_info info;
     char *chat_template;
@@ -160,7 +165,8 @@ struct eng {
     int n_unloading;           /* of these, on their way out; lock */
     struct slot *loader;       /* one load at a time; lock */
     int64_t tickets, last_submitted; /* lock */
-    struct info_entry *infos;  /* lock */
+    struct info_entry *infos;  /* lock, as the next */
+    uint64_t info_clock;
     struct text_cache *texts;  /* its own lock */
     struct meters meters;
 };
