@@ -59,6 +59,20 @@ def test_completions(client):
     assert "".join(p.choices[0].text for p in parts) == r.choices[0].text
 
 
+@pytest.mark.real
+def test_the_parse_helper_gets_what_the_class_says(client):
+    import pydantic
+
+    class Person(pydantic.BaseModel):
+        name: str
+        age: int
+
+    r = client.chat.completions.parse(
+        model="m", messages=[{"role": "user", "content": "Tell of Anna, age 7, as JSON."}],
+        response_format=Person, max_tokens=200, temperature=0)
+    assert isinstance(r.choices[0].message.parsed, Person)
+
+
 def test_models(client):
     assert "m:latest" in [m.id for m in client.models.list()]
     assert client.models.retrieve("m").id == "m"
