@@ -126,7 +126,14 @@ const struct tok_vocab *eng_text_vocab(const struct eng_text *t);
 int eng_text_prompt(const struct eng_text *t, const json_t *chat, const char *template_text,
                     bool continue_last, struct buf *prompt, size_t *n_tokens, struct err *e);
 
-enum eng_kind { ENG_LOAD, ENG_GENERATE };
+enum eng_kind { ENG_LOAD, ENG_GENERATE, ENG_EMBED };
+
+struct eng_input { /* a text of n bytes, or n tokens */
+    const char *p;
+    const tok_id *ids; /* wins; what the model wants before and after is added where it is missing */
+    size_t n;
+};
+
 enum { ENG_TOP_LOGPROBS = 20 };
 
 struct eng_request { /* pointers are borrowed during eng_submit; what is needed is copied */
@@ -144,6 +151,11 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
     const char *grammar;       /* GBNF (engine/grammar/grammar.h), or NULL; with it: */
     const json_t *schemas;     /* what its %names stand for: an object of schemas, or NULL */
     bool show_special;         /* control tokens have their text in the answer: tags of calls */
+    /* ENG_EMBED, in place of a prompt: vectors of these come in eng_stats. no_truncate counts. */
+    const struct eng_input *inputs;
+    size_t n_inputs;
+    int32_t dimensions;        /* the first so many values; out of range: all */
+    bool as_stored;            /* scaled to length 1 only if the file does not say otherwise */
     const tok_id *context;     /* put in front of the prompt (generate's `context`) */
     size_t n_context;
     const char *cache_scope;   /* prefixes are shared only with requests of the same text; NULL is one
@@ -178,6 +190,9 @@ struct eng_stats { /* valid during sink.done (and sink.start) only */
     size_t n_context;
     const json_t *warnings;   /* array or NULL */
     const char *stop;         /* of the options' stop texts, the one that ended it; or NULL */
+    const float *vectors;     /* ENG_EMBED: [n_vectors][n_dims], as the inputs */
+    size_t n_vectors;
+    int32_t n_dims;
 };
 
 struct eng_logprob { /* a token and the natural log of its probability before masks and temperature */

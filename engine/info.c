@@ -29,6 +29,15 @@ static bool arch_has(const struct gguf *g, const char *arch, const char *key)
     return gguf_find(g, full) != NULL;
 }
 
+/* Every token sees the whole text: no text can be continued. */
+static bool is_encoder(const struct gguf *g, const char *arch)
+{
+    char full[192];
+    bool causal = true;
+    snprintf(full, sizeof full, "%s.attention.causal", arch);
+    return gguf_get_bool(g, full, &causal, NULL) == 1 && !causal;
+}
+
 static uint64_t count_parameters(const struct gguf *g)
 {
     uint64_t n = 0;
@@ -116,7 +125,7 @@ int info_read(struct store *s, const struct store_model *m, struct eng_info *out
     out->embedding_length = arch_number(g, out->architecture, "embedding_length");
     (void)gguf_get_u64(g, "general.file_type", &out->file_type, NULL);
     out->parameter_count = count_parameters(g);
-    out->can_embed = arch_has(g, out->architecture, "pooling_type");
+    out->can_embed = arch_has(g, out->architecture, "pooling_type") || is_encoder(g, out->architecture);
     out->can_complete = !out->can_embed;
     out->can_insert = has_fim(g);
     judge_templates(m, *chat_template, out);

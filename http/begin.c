@@ -272,7 +272,7 @@ void answer_run(struct call *c, const struct style *style)
         call_fail_status(c, 500, "out of memory");
         return;
     }
-    struct store_model *m = model_find(c, a->model, true);
+    struct store_model *m = model_find(c, a->model, NAME_AS_SENT);
     if (!m)
         return;
     w->is_load = ask_is_empty(a);
@@ -323,7 +323,7 @@ void answer_count(struct call *c, const struct style *style)
         call_fail(c, &e);
         return;
     }
-    struct store_model *m = model_find(c, a.model, true);
+    struct store_model *m = model_find(c, a.model, NAME_AS_SENT);
     if (m && count(c, &a, m, &n, &e) == 0)
         call_answer_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)n));
     else if (m) /* the checks have answered when they failed */

@@ -309,6 +309,8 @@ enum { TIME_TEXT = 40 };
 void print_time(int64_t real_ns, char out[TIME_TEXT]); /* INT64_MAX = for ever */
 void print_json_string(struct buf *out, const char *p, size_t n);
 void print_real(struct buf *out, double v);
+void print_float(struct buf *out, float f);  /* as print_real, faster; finite */
+void print_wide(struct buf *out, double v);  /* with the digits of a double, also of a float */
 
 /* ---- tags.c: the list of models, kept while the store does not change ---------------------- */
 
@@ -339,6 +341,9 @@ void on_ready(struct call *c);
 void on_metrics(struct call *c);
 void on_blob_head(struct call *c);
 void on_blob_post(struct call *c);
+void on_embed(struct call *c);
+void on_embeddings(struct call *c);
+void on_openai_embeddings(struct call *c);
 void on_tokenize(struct call *c);
 void on_detokenize(struct call *c);
 void on_cloud_status(struct call *c);
@@ -348,9 +353,10 @@ void on_recommendations(struct call *c);
 void on_web_search(struct call *c);
 void on_web_fetch(struct call *c);
 
-/* models.c: `text` -> the stored model. On failure the call is answered and NULL comes back.
- * as_sent: the 404 shows the name as it was sent, else the stored short form. */
-struct store_model *model_find(struct call *c, const char *text, bool as_sent);
+/* models.c: `text` -> the stored model. On failure the call is answered and NULL comes back. The 404
+ * shows the stored short form, the name as it was sent, or that and that it may be pulled. */
+enum not_found { NAME_SHORT, NAME_AS_SENT, NAME_TO_PULL };
+struct store_model *model_find(struct call *c, const char *text, enum not_found how);
 json_t *tag_row(struct call *c, const struct store_model *m); /* of /api/tags; NULL without memory */
 json_t *capabilities_json(const struct eng_info *info, const struct store_model *m);
 #endif

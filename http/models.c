@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct store_model *model_find(struct call *c, const char *text, bool as_sent)
+struct store_model *model_find(struct call *c, const char *text, enum not_found how)
 {
     struct store_name name;
     struct store_model *m = NULL;
@@ -19,8 +19,10 @@ struct store_model *model_find(struct call *c, const char *text, bool as_sent)
         return NULL;
     }
     if (store_model_get(c->srv->cfg.store, &name, &m, &e) != 0) {
-        if (e.code == ERR_NOT_FOUND && as_sent)
+        if (e.code == ERR_NOT_FOUND && how == NAME_AS_SENT)
             call_fail_status(c, 404, "model '%s' not found", text);
+        else if (e.code == ERR_NOT_FOUND && how == NAME_TO_PULL)
+            call_fail_status(c, 404, "model \"%s\" not found, try pulling it first", text);
         else
             call_fail(c, &e);
         return NULL;
@@ -203,7 +205,7 @@ void on_show(struct call *c)
         call_fail(c, &e);
     } else if (!name || !name[0]) {
         call_fail_status(c, 400, "model is required");
-    } else if ((m = model_find(c, name, false))) {
+    } else if ((m = model_find(c, name, NAME_SHORT))) {
         out = show_json(c, m, in, verbose, system && system[0] ? system : NULL, &e);
         if (out)
             call_answer_json(c, 200, out);

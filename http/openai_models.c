@@ -36,7 +36,7 @@ void on_openai_models(struct call *c)
 
 void on_openai_model(struct call *c)
 {
-    struct store_model *m = model_find(c, c->tail, false);
+    struct store_model *m = model_find(c, c->tail, NAME_SHORT);
     if (!m)
         return;
     call_answer_json(c, 200, model_json(c->tail, m)); /* the id as it was asked for */

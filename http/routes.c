@@ -26,6 +26,9 @@ static const struct route routes[] = {
     {"POST", "/api/blobs/", on_blob_post, 64 * MIB, false, false},
     {"POST", "/api/copy", on_copy, MIB, false, false},
     {"DELETE", "/api/delete", on_delete, MIB, false, false},
+    {"POST", "/api/embed", on_embed, 16 * MIB, false, false},
+    {"POST", "/api/embeddings", on_embeddings, 16 * MIB, false, false},
+    {"POST", "/v1/embeddings", on_openai_embeddings, 16 * MIB, false, false},
     {"POST", "/api/tokenize", on_tokenize, 16 * MIB, false, false},
     {"POST", "/api/detokenize", on_detokenize, 16 * MIB, false, false},
     {"GET", "/health", on_health, MIB, true, true},
@@ -38,13 +41,10 @@ static const struct route routes[] = {
     {"POST", "/api/experimental/web_search", on_web_search, MIB, false, true},
     {"POST", "/api/experimental/web_fetch", on_web_fetch, MIB, false, true},
     /* Known, and not there yet: 501 says so. */
-    {"POST", "/api/embed", NULL, 16 * MIB, false, true},
-    {"POST", "/api/embeddings", NULL, 16 * MIB, false, true},
     {"POST", "/api/pull", NULL, MIB, false, true},
     {"POST", "/api/push", NULL, MIB, false, true},
     {"POST", "/v1/chat/completions", on_openai_chat, 0, false, false},
     {"POST", "/v1/completions", on_openai_text, 0, false, false},
-    {"POST", "/v1/embeddings", NULL, 16 * MIB, false, true},
     {"GET", "/v1/models", on_openai_models, MIB, false, false},
     {"GET", "/v1/models/*", on_openai_model, MIB, false, false},
 };

@@ -21,7 +21,7 @@ static json_t *open_text(struct call *c, const char **model, struct eng_text **t
         err_set(&e, ERR_INPUT, "model is required");
         goto fail;
     }
-    m = model_find(c, *model, true);
+    m = model_find(c, *model, NAME_AS_SENT);
     if (!m) {
         json_decref(body);
         return NULL;

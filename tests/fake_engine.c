@@ -8,8 +8,11 @@
  *   truncated=N    tell of N dropped tokens              shifts=N    tell of N context shifts
  *   cached=N       tell of N tokens from the cache
  * A stop text is met where it is found inside a word.
+ * Texts to embed become vectors of 6 values made of their bytes; the first one gives the orders,
+ * "fake:long" is too long a text, "fake:nan" one without a vector.
  * Each job has a thread of its own; the sink is called on it. "fake:echo" answers the prompt,
  * "fake:options" the options and switches that came with it as JSON. */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -53,6 +56,10 @@ struct eng_job {
     struct eng_sink sink;
     enum eng_kind kind;
     char *prompt, *told; /* told: the request, for fake:options */
+    float *vectors;
+    size_t n_vectors, n_input_bytes;
+    bool is_long;
+    int n_dims;
     struct eng_options options;
     json_t *warnings;
     bool want_context, no_truncate, logprobs;
@@ -181,6 +188,7 @@ static void job_unref(struct eng_job *j)
     json_decref(j->warnings);
     free(j->prompt);
     free(j->told);
+    free(j->vectors);
     free(j->context);
     free(j);
 }
@@ -309,6 +317,59 @@ done:
     return rc;
 }
 
+enum { DIMS = 6 };
+
+/* Values by the bytes alone, of length 1; the first `dims` of them when that is less. */
+static void vector_of(const struct eng_input *in, int dims, float *out)
+{
+    double v[DIMS], sum = 0;
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < in->n; i++)
+        h = (h ^ (in->ids ? (uint32_t)in->ids[i] : (unsigned char)in->p[i])) * 16777619u;
+    for (int i = 0; i < dims; i++) {
+        h = h * 1664525u + 1013904223u;
+        v[i] = (double)h / 4294967296.0 - 0.5;
+        sum += v[i] * v[i];
+    }
+    for (int i = 0; i < dims; i++)
+        out[i] = (float)(v[i] / sqrt(sum));
+}
+
+static int keep_inputs(struct eng_job *j, const struct eng_request *r)
+{
+    const int dims = r->dimensions > 0 && r->dimensions < DIMS ? r->dimensions : DIMS;
+    j->vectors = calloc(r->n_inputs + 1, DIMS * sizeof *j->vectors);
+    if (!j->vectors)
+        return -1;
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        vector_of(&r->inputs[i], dims, j->vectors + i * (size_t)dims);
+        j->n_input_bytes += r->inputs[i].n;
+        j->is_long |= r->inputs[i].p && strstr(r->inputs[i].p, "fake:long");
+    }
+    j->n_vectors = r->n_inputs;
+    j->n_dims = dims;
+    return 0;
+}
+
+static int embed(struct eng_job *j, struct eng_stats *s, struct err *e)
+{
+    if (!wait_ms(j, order(j, "delay", 0)))
+        return err_set(e, ERR_CANCELLED, "cancelled");
+    if (order(j, "fail", -1) >= 0)
+        return err_set(e, ERR_BUG, "an error was encountered while running the model: on demand");
+    if (strstr(j->prompt, "fake:nan"))
+        return err_set(e, ERR_INPUT, "embedding contains NaN or Inf values");
+    if (j->is_long && j->no_truncate)
+        return err_set(e, ERR_INPUT, "the input length exceeds the context length");
+    s->prompt_count = (int32_t)(j->n_input_bytes / 4 + 2 * j->n_vectors);
+    s->prompt_truncated = j->is_long ? 7 : 0;
+    s->vectors = j->vectors;
+    s->n_vectors = j->n_vectors;
+    s->n_dims = j->n_dims;
+    s->warnings = j->options.warnings;
+    return 0;
+}
+
 static void *run(void *arg)
 {
     struct eng_job *j = arg;
@@ -320,6 +381,11 @@ static void *run(void *arg)
     s.load_ns = time_mono_ns() - j->submitted_ns;
     if (j->kind == ENG_LOAD) {
         s.reason = ENG_LOADED;
+    } else if (j->kind == ENG_EMBED) {
+        good = good && embed(j, &s, &e) == 0;
+        set_loaded(g, j, -1);
+        if (good)
+            j->sink.done(j->sink.arg, &s);
     } else {
         const int64_t begun = time_mono_ns();
         s.prompt_count = j->prompt ? (int32_t)(strlen(j->prompt) / 4 + 1) : 1;
@@ -386,6 +452,8 @@ static char *prompt_of(const struct eng_request *r)
 {
     if (r->raw)
         return strndup(r->raw, r->n_raw);
+    if (r->kind == ENG_EMBED && r->n_inputs && r->inputs[0].p)
+        return strndup(r->inputs[0].p, r->inputs[0].n);
     if (!r->chat)
         return strdup("");
     return json_dumps(r->chat, JSON_COMPACT);
@@ -442,7 +510,13 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     j->prompt = prompt_of(r);
     if (j->prompt && strstr(j->prompt, "fake:options"))
         j->told = tell(r);
+    j->no_truncate = r->no_truncate;
     copy_options(&j->options, r->options);
+    if (r->kind == ENG_EMBED && keep_inputs(j, r)) {
+        job_unref(j);
+        job_unref(j);
+        return err_set(e, ERR_MEMORY, "out of memory");
+    }
     j->want_context = r->want_context;
     j->logprobs = r->logprobs;
     j->top_logprobs = r->top_logprobs < ENG_TOP_LOGPROBS ? r->top_logprobs : ENG_TOP_LOGPROBS;

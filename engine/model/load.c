@@ -306,6 +306,11 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
 
     if (hparams_read(g, &m->fam, &m->hp, e))
         goto fail;
+    char key[96];
+    snprintf(key, sizeof key, "%s.normalize_embeddings", m->hp.arch);
+    m->unit_vectors = true;
+    if (gguf_get_bool(g, key, &m->unit_vectors, e) < 0)
+        goto fail;
     m->w.layers = arena_alloc(&m->arena, (size_t)m->hp.n_layer * sizeof(struct layer), 64);
     if (!m->w.layers) {
         err_set(e, ERR_MEMORY, "no memory for %d layers", m->hp.n_layer);

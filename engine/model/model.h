@@ -99,6 +99,7 @@ struct model {
     float rope_mscale;
     struct tok_vocab *vocab;
     char *chat_template;         /* Jinja, or NULL; in the arena */
+    bool unit_vectors;           /* embeddings have length 1, unless the file says no */
     bool any_quantized;          /* some matrix takes A32 activations */
     const char *numerics;        /* NULL; else the contract of bits does not hold: kernels.numerics */
     enum kv_type kv;

@@ -92,12 +92,14 @@ uint64_t model_step_bytes(const struct model *m, int64_t longest)
         const size_t few = ops_region_bytes(m, PRIVATE_ROWS, longest, i);
         b += many > few ? many : few;
     }
+    if (m->fam->encoder) /* hidden states of all rows; a decoder's are seldom wanted */
+        return b + (uint64_t)m->n_batch * (uint64_t)m->hp.n_embd * sizeof(float);
     return b + (uint64_t)LOGITS_ROWS * (uint64_t)m->hp.n_vocab * sizeof(float);
 }
 
 uint64_t model_scratch_bytes(const struct model *m)
 {
-    return m->region_bytes[0] + m->region_bytes[1] + m->logits_bytes +
+    return m->region_bytes[0] + m->region_bytes[1] + m->logits_bytes + m->hidden_bytes +
            (m->own_mem ? m->own_bytes * (uint64_t)crew_most(m->crew) : 0);
 }
 

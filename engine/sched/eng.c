@@ -234,6 +234,8 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
     j->want_context = r->want_context;
     j->n_top = r->logprobs ? r->top_logprobs : -1;
     eng_options_init(&j->opt);
+    if (r->kind == ENG_EMBED && !(j->embed = embed_work_new(r, e)))
+        goto none;
     if (r->raw) {
         j->raw = malloc(r->n_raw + 1);
         if (!j->raw)

@@ -277,6 +277,7 @@ void slot_unload(struct slot *s)
     grammar_vocab_free(s->words[0]);
     grammar_vocab_free(s->words[1]);
     s->words[0] = s->words[1] = NULL;
+    embed_close(s);
     model_unload(s->m);
     s->tpl = NULL;
     s->tpl_err = (struct err){0};

@@ -52,7 +52,7 @@ static void take_cached(struct slot *s, struct eng_job *j)
 
 /* Pages for all tokens of job i; when there are none somebody younger gives up theirs (it computes
  * them again later: the same bits). False: this job waits, or with e->code set it cannot go on. */
-static bool make_room(struct slot *s, int i, int64_t n_positions, struct err *e)
+bool slot_make_room(struct slot *s, int i, int64_t n_positions, struct err *e)
 {
     struct eng_job *j = s->active[i];
     struct kv_pool *pool = &s->m->pool;
@@ -115,7 +115,7 @@ static void add_run(struct plan *p, struct slot *s, int i, int rows)
 
 static bool runs_now(const struct eng_job *j)
 {
-    return j && !atomic_load(&j->held) && !atomic_load(&j->cancelled);
+    return j && j->kind == ENG_GENERATE && !atomic_load(&j->held) && !atomic_load(&j->cancelled);
 }
 
 static int in_order(const struct slot *s, int *order)
@@ -149,7 +149,7 @@ static void plan_rows(struct slot *s, struct plan *p, int i, int64_t most)
         most = limits[k] < most ? limits[k] : most;
     if (most < 1)
         return;
-    if (!make_room(s, i, j->n_done + most, &e)) {
+    if (!slot_make_room(s, i, j->n_done + most, &e)) {
         if (e.code)
             slot_job_end(s, i, &e);
         else if (j->kv.n == j->kv.n_shared) /* who waits holds no page that others could take */
@@ -240,7 +240,7 @@ static void make_plan(struct slot *s, struct plan *p)
     plan_prompts(s, p, order, n);
     if (p->uncapped)
         p->n_threads = 0;
-    /* make_room may have taken pages from a job that was planned before: such runs fall out. */
+    /* slot_make_room may have taken pages from a job that was planned before: such runs fall out. */
     int kept = 0, rows = 0;
     for (int r = 0; r < p->n_runs; r++) {
         const struct eng_job *j = s->active[p->job[r]];
@@ -518,10 +518,11 @@ static void end_those_over(struct slot *s)
 bool slot_step(struct slot *s)
 {
     end_those_over(s);
+    const bool embedded = embed_step(s); /* a step of its own: it may pause who is planned later */
     struct plan p = {.slot = s};
     make_plan(s, &p);
     if (!p.n_runs)
-        return false;
+        return embedded;
     add_guesses(s, &p);
     struct step step = {.runs = p.runs,
                         .n_runs = p.n_runs,

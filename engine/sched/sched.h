@@ -46,6 +46,7 @@ struct eng_job {
     struct grammar *rules;     /* that the answer obeys, or NULL */
     uint32_t rules_at;         /* its state behind the answer so far */
     bool show_special;
+    struct embed_work *embed;  /* ENG_EMBED */
 
     /* the sequence; the slot's thread alone */
     int32_t n_ctx;             /* N: positions at most */
@@ -129,6 +130,7 @@ struct slot {
     struct eng_job *active[MAX_PARALLEL];
     /* The same list for eng_drain: written under the lock by the thread, read under it. */
     _Atomic(struct eng_job *) running[MAX_PARALLEL];
+    struct embed_lanes *lanes; /* texts on their way to vectors, or NULL */
     struct worth worth;        /* what steps cost by rows */
     struct pace pace;          /* and rows of prompts beside others */
     double ns_decode;          /* running mean of a step without a prompt */
@@ -222,6 +224,17 @@ bool slot_step(struct slot *s);
 void job_pause(struct slot *s, struct eng_job *j); /* it gives up its pages */
 /* prompt.c: fill tokens, whole, n_prompt, stats.prompt_truncated of a job that starts. */
 int prompt_build(struct slot *s, struct eng_job *j, struct err *e);
+/* Pages for all tokens of active job i, or n_positions when that is more; false: it waits, or with an
+ * error in `e` it cannot be. */
+bool slot_make_room(struct slot *s, int i, int64_t n_positions, struct err *e);
+/* embed.c: texts to vectors. */
+struct embed_work *embed_work_new(const struct eng_request *r, struct err *e);
+void embed_work_free(struct embed_work *w); /* NULL is fine */
+int embed_start(struct slot *s, struct eng_job *j, struct err *e);
+/* One step for them, short while others generate; false when there was nothing to do. */
+bool embed_step(struct slot *s);
+uint64_t embed_work_bytes(const struct embed_work *w, const struct model *m);
+void embed_close(struct slot *s);
 void eng_lock_crew(void *g, bool lock);
 /* eng.c: a condition to wait on by the monotonic clock, and such a wait; true: the time is over. */
 void cond_init(pthread_cond_t *c);

@@ -25,6 +25,7 @@ void job_unref(struct eng_job *j)
     free(j->context);
     free(j->cache_scope);
     eng_options_free(&j->opt);
+    embed_work_free(j->embed);
     tok_ids_free(&j->tokens);
     tok_ids_free(&j->whole);
     smp_free(&j->smp);
@@ -132,6 +133,11 @@ static int32_t context_of(struct slot *s, const struct eng_job *j)
 static int job_start(struct slot *s, struct eng_job *j, struct err *e)
 {
     const int32_t n_ctx = j->n_ctx;
+    if (j->kind == ENG_EMBED)
+        return embed_start(s, j, e);
+    if (s->m->fam->encoder)
+        return err_set(e, ERR_INPUT, "a model of architecture \"%s\" makes embeddings, not text",
+                       s->m->hp.arch);
     j->opt.num_ctx = n_ctx;
     const int64_t most = 10 * (int64_t)n_ctx;
     j->n_predict = j->opt.num_predict < 0 || j->opt.num_predict > most ? most : j->opt.num_predict;
@@ -175,8 +181,11 @@ static struct eng_job *next_job(struct slot *s)
     if (!j || s->closing || s->n_active >= parallel(g))
         return NULL;
     if (j->kind != ENG_LOAD) {
-        const uint64_t bytes = smp_bytes(&j->opt, tok_n_vocab(s->m->vocab)) +
-                               (j->n_top >= 0 ? (uint64_t)s->m->hp.n_vocab * sizeof(float) : 0);
+        const uint64_t bytes = j->kind == ENG_EMBED
+                                   ? embed_work_bytes(j->embed, s->m)
+                                   : smp_bytes(&j->opt, tok_n_vocab(s->m->vocab)) +
+                                         (j->n_top >= 0 ? (uint64_t)s->m->hp.n_vocab * sizeof(float)
+                                                        : 0);
         if (!s->n_active)
             mem_add(&g->mem, bytes);
         else if (!mem_take(&g->mem, bytes)) {

@@ -99,7 +99,6 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     ("/api/create", {"model": "c", "from": "m", "quantize": "q4_0"}, 501, "quantize"),
     ("/api/create", {"model": "c", "from": "m", "draft_files": {"a": "b"}}, 400,
      "draft models are not supported"),
-    ("/api/embed", {"model": "m", "input": "x"}, 501, "/api/embed"),
     ("/api/pull", {"model": "m"}, 501, "/api/pull"),
     ("/api/me", {}, 401, "unauthorized"),
 ])
