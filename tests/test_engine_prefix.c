@@ -469,6 +469,45 @@ static void the_same_prompt_at_once_is_computed_once(void **state)
     eng_free(g);
 }
 
+/* Clients that go away in the queue, in the prompt, among the answers: their pages come back. */
+static void who_leaves_leaves_no_page_behind(void **state)
+{
+    (void)state;
+    for (int cache = 0; cache < 2; cache++) {
+        struct eng *g = engine_with((struct eng_config){
+            .n_threads = 1, .n_parallel = 4, .prefix_bytes = cache ? 0 : -1});
+        char *t = words(1500, 5);
+        struct eng_options load = options(1, 0);
+        answer_free(ask(g, 3, "x", &load, (struct eng_request){0}));
+        for (int round = 0; round < 40; round++) {
+            struct answer *a[8];
+            struct eng_job *j[8];
+            struct eng_options o = options(-1, 0);
+            o.num_batch = 1 + rnd(40);
+            for (int i = 0; i < 8; i++) {
+                a[i] = answer_new();
+                j[i] = submit(g, a[i], 3, t + rnd(3) * 40 + (i % 2 ? 1300 : 0), &o,
+                              (struct eng_request){0});
+            }
+            for (int i = 0; i < 8; i++) {
+                usleep((useconds_t)rnd(400));
+                eng_job_cancel(j[7 - i]);
+            }
+            for (int i = 0; i < 8; i++) {
+                answer_wait(a[i]);
+                assert_true(!a[i]->failed || a[i]->e.code == ERR_CANCELLED);
+                eng_job_release(j[i]);
+                answer_free(a[i]);
+            }
+            const struct kv_pool *p = pool_of(g);
+            assert_int_equal(p->n_free + p->n_cached, p->n_live);
+            assert_true(cache || !p->n_cached);
+        }
+        free(t);
+        eng_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +516,7 @@ int main(void)
         cmocka_unit_test(logits_on_pages_of_others_are_the_same_bits),
         cmocka_unit_test(a_prompt_that_comes_again_is_found),
         cmocka_unit_test(scopes_do_not_see_each_other),
+        cmocka_unit_test(who_leaves_leaves_no_page_behind),
         cmocka_unit_test(the_same_prompt_at_once_is_computed_once),
         cmocka_unit_test(warm_or_cold_alone_or_together_the_answers_are_the_same),
     };

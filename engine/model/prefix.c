@@ -244,7 +244,7 @@ static struct kv_node *best_copy(const struct kv_pool *p, const struct kv_node *
                                  const tok_id *ids, int64_t n, const char *scope, int *common)
 {
     struct kv_node *best = NULL, *k = parent ? parent->child : p->roots;
-    *common = COPY_LEAST - 1;
+    *common = parent ? 0 : COPY_LEAST - 1; /* all prompts may begin with the same few tokens */
     for (int i = 0; k && i < SIBLINGS; i++, k = k->sibling) {
         int same = 0;
         if (!goes_on(k, parent, scope))

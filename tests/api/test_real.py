@@ -77,6 +77,35 @@ def test_a_second_turn_uses_the_cache(server):
         assert b["prompt_eval_cached_count"] > a["prompt_eval_count"] / 2
 
 
+def test_the_same_bytes_after_a_restart_warm_or_cold_on_one_thread_or_two(server, make_server):
+    prompt = "List these again: " + ", ".join(f"thing {i}" for i in range(60))
+    ask = {"model": "m", "prompt": prompt, "stream": False,
+           "options": {"temperature": 0.8, "seed": 7, "num_predict": 24}}
+    want = server.post(G, ask).json()
+    again = server.post(G, ask).json()
+    assert again["response"] == want["response"]
+    assert again["prompt_eval_count"] == want["prompt_eval_count"]
+    assert again["prompt_eval_cached_count"] > want["prompt_eval_count"] - 8
+    for env in ({"CHASKI_THREADS": "1"}, {"CHASKI_THREADS": "2", "CHASKI_PREFIX_CACHE": "0"}):
+        other = make_server(**env)
+        for _ in range(2):
+            o = other.post(G, ask).json()
+            assert o["response"] == want["response"]
+            assert o["prompt_eval_count"] == want["prompt_eval_count"]
+        assert ("prompt_eval_cached_count" in o) == ("CHASKI_PREFIX_CACHE" not in env)
+
+
+def test_a_deadline_ends_the_answer(server):
+    greedy(server, "Hi", 1)
+    ask = {"model": "m", "prompt": "Count for ever: 1, 2, 3,", "raw": True, "stream": False}
+    o = {"temperature": 0, "num_predict": 5000, "num_ctx": 8000}
+    a = server.post(G, {**ask, "options": {**o, "deadline_ms": 1500}}).json()
+    assert a["done_reason"] == "deadline" and a["eval_count"] > 0 and a["response"]
+    assert a["total_duration"] < 5e9
+    late = server.post(G, {**ask, "prompt": LONG, "options": {**o, "deadline_ms": 20}})
+    assert late.status == 504 and "deadline of 20 ms" in late.json()["error"]
+
+
 def test_num_predict_zero_generates_nothing(server):
     o = greedy(server, "Hi", 0)
     assert (o["response"], o["eval_count"], o["done_reason"]) == ("", 0, "length")
