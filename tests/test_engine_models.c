@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -422,6 +423,23 @@ static void the_context_shown_is_no_longer_than_the_models(void **state)
     eng_free(g);
 }
 
+/* The packed weights are written in the background, and given up when the engine stops. */
+static void wait_until_written(const char *folder)
+{
+    for (int i = 0; i < 6000; i++) {
+        DIR *d = opendir(folder);
+        bool there = false;
+        assert_non_null(d);
+        for (const struct dirent *f; (f = readdir(d));)
+            there |= f->d_name[0] != '.' && !strstr(f->d_name, ".tmp");
+        closedir(d);
+        if (there)
+            return;
+        usleep(10000);
+    }
+    fail_msg("no packed weights after a minute");
+}
+
 static void without_a_mapping_the_same_answer(void **state)
 {
     (void)state;
@@ -438,6 +456,7 @@ static void without_a_mapping_the_same_answer(void **state)
         assert_int_equal(g->slots->is_mapped, i == 1);
         assert_int_equal(g->slots->m->from_cache, i > 0);
         pthread_mutex_unlock(&g->lock);
+        wait_until_written(folder);
         if (i == 1) {
             o.use_mmap = 0; /* it is mapped now: loaded anew */
             ask_well(g, CALM, &o);
