@@ -139,7 +139,7 @@ def main():
     print("|" + " --- |" + " ---: |" * (len(heads) - 1))
     for table in TABLES:
         for kind in ("quants", "floats"):
-            for path in sorted(glob.glob(f"{args.arm_build}/kernels/libkernels_{table}.a.p/*{kind}_{table}.c.o")):
+            for path in sorted(glob.glob(f"{args.arm_build}/kernels/libkernels_*{table}.a.p/*{kind}_{table}.c.o")):
                 for name, code in sorted(functions(path).items()):
                     short = name.split(".")[0].removeprefix("mul_")
                     short = short.upper() if name.startswith("mul_") else short.replace("sweep_", "panel ")

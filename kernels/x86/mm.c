@@ -108,7 +108,7 @@ static void narrow(const struct mm_type *t, int width, const uint8_t *units, int
         const int n = nb - b < FEW_BLOCKS ? nb - b : FEW_BLOCKS;
         const size_t bytes = (size_t)(n / t->blocks) * t->unit_bytes;
         for (size_t o = 0; o < bytes; o += 64)
-            __builtin_prefetch(units + bytes + o);
+            __builtin_prefetch(units + 2048 + o);
         t->unpack(&m->p[0], units, n / t->blocks);
         t->tile[width](&m->p[0], n, a, acc, m->s);
         units += bytes;

@@ -124,6 +124,8 @@ AI void sums(int type, bool panel, const int C, const int c0, const int n, const
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
                 w[r] = codes(type, panel, b, r, g);
+                if (by_step(type)) /* GCC would load it for each column again */
+                    w[r] = i_pin(w[r]);
                 sc[r] = by_step(type) ? scales(type, panel, b, half, r) : w[r];
             }
 #pragma GCC unroll 12
