@@ -376,6 +376,16 @@ step_models() {
     return
   fi
   checked models env CHASKI_CACHE="$cache" python3 tests/run_models.py build/tools/chaski
+  # The embedding model: where it and the packages that write its file are there.
+  local python=python3
+  [ ! -x build/venv/bin/python ] || python=build/venv/bin/python
+  if [ ! -f "$cache/models/minilm/model.safetensors" ]; then
+    skip "minilm: $cache/models/minilm is not there"
+  elif ! "$python" -c 'import gguf, numpy' 2>/dev/null; then
+    skip "minilm: the Python packages gguf and numpy are not there"
+  else
+    checked minilm env CHASKI_CACHE="$cache" "$python" tests/run_minilm.py build/tools/chaski
+  fi
   checked golden env CHASKI_CACHE="$cache" python3 tests/run_golden.py build/tools/chaski
 }
 

@@ -306,8 +306,10 @@ static bool add_further(struct slot *s, int i, int budget)
     struct lane *l = &b->lane[b->n];
     struct err e = {0};
     *l = (struct lane){.job = j, .i = i};
-    if (!next_text(s, i, &l->ids))
+    if (!next_text(s, i, &l->ids)) {
+        lane_end(s, l);
         return true; /* the job is gone; others may have texts */
+    }
     l->text = j->embed->n_begun - 1;
     const int64_t n = (int64_t)l->ids.n;
     const bool fits = n <= budget - b->n_rows &&
@@ -324,14 +326,22 @@ static bool add_further(struct slot *s, int i, int budget)
     return false;
 }
 
-/* slot_make_room may have paused a job that was taken before: such runs fall out. */
-static void drop_paused(struct embed_lanes *b)
+/* Lanes of jobs that ended meanwhile (a further text was wrong), or that slot_make_room paused,
+ * fall out. */
+static void drop_gone(struct slot *s)
 {
+    struct embed_lanes *b = s->lanes;
     int kept = 0, rows = 0;
     for (int r = 0; r < b->n; r++) {
-        if (b->lane[r].is_current && !b->lane[r].job->kv.n)
+        struct lane *l = &b->lane[r];
+        if (s->active[l->i] != l->job || (l->is_current && !l->job->kv.n)) {
+            lane_end(s, l);
             continue;
-        b->lane[kept] = b->lane[r];
+        }
+        if (kept < r) {
+            b->lane[kept] = *l;
+            *l = (struct lane){0};
+        }
         b->runs[kept] = b->runs[r];
         b->runs[kept++].row0 = rows;
         rows += b->runs[r].n;
@@ -352,7 +362,7 @@ static void fill(struct slot *s, int budget)
         if (embeds(s->active[i]) && b->n_rows < budget)
             add_current(s, i, budget);
     }
-    drop_paused(b);
+    drop_gone(s);
     for (bool more = b->n > 0; more;) {
         more = false;
         for (int k = 0; k < MAX_PARALLEL; k++) {
@@ -362,6 +372,7 @@ static void fill(struct slot *s, int budget)
                 more |= add_further(s, i, budget);
         }
     }
+    drop_gone(s);
 }
 
 /* ---- a step -------------------------------------------------------------------------------- */
