@@ -537,8 +537,8 @@ static int run(struct settings *s, struct err *e)
     server = http_listen(&cfg, e);
     if (!server)
         goto done;
-    systemd_notify("READY=1");
     fprintf(stderr, "Listening on %s (version %s)\n", http_address(server), CHASKI_VERSION);
+    systemd_notify("READY=1");
     rc = http_run(server, e);
     if (rc == 1) /* a second signal: at once, whatever still runs */
         _exit(0);
