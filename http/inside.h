@@ -303,6 +303,9 @@ int field_model(const json_t *obj, const char **out, struct err *e);
 /* unzstd.c: the call's body, in its place. */
 int body_unzstd(struct call *c, struct err *e);
 
+/* syntax.c: -1 and the reference's words when the text is no JSON; 0: nothing found. */
+int json_syntax_error(const char *p, size_t n, struct err *e);
+
 /* ---- print.c: numbers, times --------------------------------------------------------------- */
 
 enum { TIME_TEXT = 40 };
@@ -349,6 +352,7 @@ void on_detokenize(struct call *c);
 void on_cloud_status(struct call *c);
 void on_me(struct call *c);
 void on_signout(struct call *c);
+void on_no_audio(struct call *c);
 void on_recommendations(struct call *c);
 void on_web_search(struct call *c);
 void on_web_fetch(struct call *c);

@@ -146,7 +146,7 @@ json_t *body_parse(const char *p, size_t n, struct err *e)
         else if (json_error_code(&at) == json_error_numeric_overflow)
             err_set(e, ERR_INPUT, "number out of range in line %d, column %d of the body", at.line,
                     at.column);
-        else
+        else if (json_syntax_error(text.p, text.n, e) == 0)
             err_set(e, ERR_INPUT, "invalid JSON in line %d, column %d: %s", at.line, at.column,
                     at.text);
     } else if (json_is_null(v)) {

@@ -381,6 +381,13 @@ void on_signout(struct call *c)
     answer_text(c, 401, "{\"error\":\"you are not currently signed in\"}");
 }
 
+void on_no_audio(struct call *c)
+{
+    static const char text[] = "{\"error\":{\"message\":\"audio is not supported\",\"type\":\"api_error\","
+                               "\"param\":null,\"code\":null}}\n";
+    call_answer(c, 501, type_json_plain, text, sizeof text - 1);
+}
+
 void on_recommendations(struct call *c)
 {
     answer_text(c, 200, "{\"recommendations\":[]}");

@@ -37,6 +37,8 @@ static const struct route routes[] = {
     {"GET", "/api/status", on_cloud_status, MIB, false, true},
     {"POST", "/api/me", on_me, MIB, false, true},
     {"POST", "/api/signout", on_signout, MIB, false, true},
+    {"DELETE", "/api/user/keys/", on_signout, MIB, false, true},
+    {"POST", "/v1/audio/transcriptions", on_no_audio, 64 * MIB, false, true},
     {"GET", "/api/experimental/model-recommendations", on_recommendations, MIB, false, true},
     {"POST", "/api/experimental/web_search", on_web_search, MIB, false, true},
     {"POST", "/api/experimental/web_fetch", on_web_fetch, MIB, false, true},

@@ -19,7 +19,7 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     (G, b"[]", 400, "cannot unmarshal array"),
     (G, b'"x"', 400, "cannot unmarshal string"),
     (G, b"1", 400, "cannot unmarshal number"),
-    (G, b"x", 400, "invalid JSON"),
+    (G, b"x", 400, "invalid character"),
     (G, b'{"model":"m","options":{"seed":9223372036854775808}}', 400, "number out of range"),
     (G, b'{"model":"m","options":{"temperature":1e400}}', 400, "number out of range"),
     (G, b'{"model":"m","prompt":"\\u0000"}', 400, "NUL"),
