@@ -107,8 +107,9 @@ void print_remarks(struct buf *b, const struct answer *w)
     if (!s)
         return;
     int truncated = 0, shifts = 0;
+    const int n = w->ask.n > 1 ? w->ask.n : 1; /* so many choices share a prompt */
     for (int i = 0; i < w->n_choices; i++) {
-        truncated += w->choices[i].stats.prompt_truncated;
+        truncated += i % n == 0 ? w->choices[i].stats.prompt_truncated : 0;
         shifts += w->choices[i].stats.context_shifts;
     }
     if (truncated > 0)

@@ -322,6 +322,19 @@ def test_the_models_system_text_gives_way_to_a_first_system_or_developer_text(ma
 
 
 @fake
+def test_remarks_are_in_the_object_chaski(server):
+    ask = {"messages": [{"role": "user", "content": "fake:truncated=5 fake:shifts=2"}], "seed": 1,
+           "options": {"no_such": 1}}
+    said = chat(server, n=2, **ask).json()["chaski"]
+    assert said == {"prompt_truncated": 5, "context_shifts": 4,
+                    "warnings": ['unknown option "no_such" was ignored']}
+    assert events(chat(server, stream=True, **ask))[-1]["chaski"]["context_shifts"] == 2
+    both = text(server, prompt=["fake:truncated=5", "fake:truncated=3"], seed=1).json()["chaski"]
+    assert both == {"prompt_truncated": 8}
+    assert "chaski" not in chat(server, seed=1).json()
+
+
+@fake
 def test_a_client_that_leaves_cancels_all_its_choices(server):
     import socket
     import time
