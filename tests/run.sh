@@ -158,7 +158,7 @@ step_tsan() {
   setup $folder --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=thread || { fail "tsan: setup"; return; }
   for t in $(meson introspect $folder --tests |
              python3 -c 'import json,sys; print(*[t["name"] for t in json.load(sys.stdin)])'); do
-    case $t in *crew* | *sched* | *chaos* | *pack_cache* | *prefix* | *speculate* | *serve* | *http*) tests+=("$t") ;; esac
+    case $t in *crew* | *sched* | *chaos* | *models* | *pack_cache* | *prefix* | *speculate* | *serve* | *http*) tests+=("$t") ;; esac
   done
   if [ ${#tests[@]} = 0 ]; then skip "tsan: no test with threads"; return; fi
   local targets=(tests/chaski-fake)

@@ -326,7 +326,8 @@ static bool wait_for_work(struct slot *s)
 static void wait_a_little(struct slot *s)
 {
     pthread_mutex_lock(&s->g->lock);
-    if (!s->give_back && s->pause_after == INT64_MAX)
+    const bool has_some = s->n_active || s->head;
+    if (has_some && !s->give_back && s->pause_after == INT64_MAX)
         cond_wait_ns(&s->wake, &s->g->lock, 20000000);
     pthread_mutex_unlock(&s->g->lock);
 }
@@ -361,7 +362,7 @@ static void serve(struct slot *s)
         room_obey(s);
         slot_sweep(s);
         admit(s);
-        if (!slot_step(s) && (s->n_active || s->head))
+        if (!slot_step(s))
             wait_a_little(s);
         slot_measure(s);
     }
