@@ -131,6 +131,12 @@ AI void sums(int type, bool panel, const int C, const int c0, const int n, const
 #pragma GCC unroll 12
             for (int c = 0; c < n; c++) {
                 const vi x = field(a, A32_CODES + g, C, c0 + c);
+                if (VNNI) {
+#pragma GCC unroll 2
+                    for (int r = 0; r < R; r++)
+                        v[r][c] = dot32(v[r][c], w[r], x);
+                    continue;
+                }
                 vi p[R];
 #pragma GCC unroll 2
                 for (int r = 0; r < R; r++)
@@ -140,14 +146,10 @@ AI void sums(int type, bool panel, const int C, const int c0, const int n, const
                 for (int r = 0; r < R; r++)
                     p[r] = by_step(type) ? i_madd(p[r], sc[r]) : p[r];
 #pragma GCC unroll 2
-                for (int r = 0; r < R; r++) {
-                    if (VNNI)
-                        v[r][c] = dot32(v[r][c], w[r], x);
-                    else
-                        v[r][c] = i_pin(i == 0 && empty ? p[r]
-                                        : by_step(type) ? i_add32(v[r][c], p[r])
-                                                        : i_add16(v[r][c], p[r]));
-                }
+                for (int r = 0; r < R; r++)
+                    v[r][c] = i_pin(i == 0 && empty ? p[r]
+                                    : by_step(type) ? i_add32(v[r][c], p[r])
+                                                    : i_add16(v[r][c], p[r]));
             }
         }
 #pragma GCC unroll 2
