@@ -37,4 +37,66 @@ void chat_prompt_free(struct chat_prompt *p);
  * text says which and where). `out` must be zeroed by the caller. */
 int chat_render(const struct chat_template *t, const json_t *input, struct chat_prompt *out,
                 struct err *e);
+
+/* ---- what an answer says: thoughts, text, calls of tools -------------------------------------------- */
+
+enum chat_calls { /* how a model writes calls (spec/modelfile-and-templates.md 8) */
+    CALLS_NONE,
+    CALLS_HARMONY,
+    CALLS_MISTRAL_NAMED,
+    CALLS_MISTRAL,
+    CALLS_KIMI,
+    CALLS_DEEPSEEK,
+    CALLS_COMMAND_A,
+    CALLS_MINIMAX,
+    CALLS_SEED,
+    CALLS_GLM,
+    CALLS_QWEN_XML,
+    CALLS_FUNCTIONARY,
+    CALLS_GEMMA4,
+    CALLS_FUNCTIONGEMMA,
+    CALLS_LFM2,
+    CALLS_OLMO3,
+    CALLS_NEMOTRON,
+    CALLS_GRANITE,
+    CALLS_APERTUS,
+    CALLS_HERMES,
+    CALLS_FIREFUNCTION,
+    CALLS_COMMAND_R,
+    CALLS_LLAMA3,
+    CALLS_PLAIN, /* a bare JSON object or list */
+};
+
+struct chat_manner { /* found from a template */
+    char think_open[32], think_close[32]; /* empty: the model does not think */
+    enum chat_calls calls;
+    char call_tag[64]; /* CALLS_PLAIN of a Go template: what it writes before a call, or empty */
+};
+/* From the text of the template in use; NULL: none. */
+void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char *source);
+
+struct chat_said { /* buffers are appended to; calls: array or NULL, each as spec/api.md 12.2 has it */
+    struct buf text, thinking;
+    json_t *calls;
+};
+void chat_said_free(struct chat_said *s);
+
+struct chat_split;
+/* `tools` as in spec/api.md 12.1 (copied), or NULL: tags of calls are text then. `think`: thoughts go
+ * apart. `prompt_end`: the last bytes of the prompt, which may have opened the thoughts, or NULL. */
+struct chat_split *chat_split_new(const struct chat_manner *m, const json_t *tools, bool think,
+                                  const char *prompt_end, struct err *e);
+void chat_split_free(struct chat_split *s);
+/* The next bytes of the answer. What they add does not depend on how the answer is cut. -1: no
+ * memory. */
+int chat_split_feed(struct chat_split *s, const char *p, size_t n, struct chat_said *out);
+int chat_split_end(struct chat_split *s, struct chat_said *out); /* nothing more comes */
+
+enum chat_choice { CHOICE_AUTO, CHOICE_ANY, CHOICE_ONE };
+/* GBNF (engine/grammar) of the answers that call these tools rightly: text is free, a call has a
+ * name of the list and arguments that obey its schema (as %names of `schemas`, a new object).
+ * `inside`: the answer starts within the thoughts. 1: there is none for this format. */
+int chat_calls_grammar(const struct chat_manner *m, const json_t *tools, enum chat_choice choice,
+                       bool one_call, bool think, bool inside, struct buf *gbnf, json_t **schemas,
+                       struct err *e);
 #endif

@@ -1,0 +1,204 @@
+/* engine/chat/manner.c - the ways in which models write thoughts and calls, and which of them a
+ * template belongs to.
+ *
+ * Facts: spec/modelfile-and-templates.md 7.3, 7.4, 8, 8.15: the marks are tested in that order. */
+#include "engine/chat/split.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SEP "\xef\xbd\x9c"   /* U+FF5C */
+#define BLANK "\xe2\x96\x81" /* U+2581 */
+#define DS(words) "<" SEP words SEP ">"
+#define DS_CALLS DS("tool" BLANK "calls" BLANK "begin")
+#define DS_CALL DS("tool" BLANK "call" BLANK "begin")
+
+const struct call_format call_formats[] = {
+    {.kind = CALLS_HARMONY, .marks = {"<|channel|>", "<|message|>"}, .body = BODY_HARMONY},
+    {.kind = CALLS_MISTRAL_NAMED,
+     .marks = {"[TOOL_CALLS]", "[ARGS]"},
+     .open = {"[TOOL_CALLS]"},
+     .body = BODY_NAMED,
+     .name_end = "[ARGS]"},
+    {.kind = CALLS_MISTRAL, .marks = {"[TOOL_CALLS]"}, .open = {"[TOOL_CALLS]"}, .body = BODY_JSON},
+    {.kind = CALLS_KIMI,
+     .marks = {"<|tool_calls_section_begin|>"},
+     .open = {"<|tool_call_begin|>"},
+     .close = "<|tool_call_end|>",
+     .body = BODY_NAMED,
+     .name_end = "<|tool_call_argument_begin|>",
+     .dropped = {"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"}},
+    {.kind = CALLS_DEEPSEEK,
+     .marks = {DS("tool" BLANK "sep")},
+     .open = {DS_CALL, "<|tool_call_begin|>"},
+     .close = DS("tool" BLANK "call" BLANK "end"),
+     .body = BODY_NAMED,
+     .name_end = DS("tool" BLANK "sep"),
+     .dropped = {DS_CALLS, DS("tool" BLANK "calls" BLANK "end"), "<|tool_calls_begin|>",
+                 "<|tool_calls_end|>"}},
+    {.kind = CALLS_COMMAND_A,
+     .marks = {"<|START_ACTION|>"},
+     .open = {"<|START_ACTION|>"},
+     .close = "<|END_ACTION|>",
+     .body = BODY_JSON,
+     .dropped = {"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"}},
+    {.kind = CALLS_MINIMAX,
+     .marks = {"<minimax:tool_call>"},
+     .open = {"<minimax:tool_call>"},
+     .close = "</minimax:tool_call>",
+     .body = BODY_XML},
+    {.kind = CALLS_SEED,
+     .marks = {"<seed:tool_call>"},
+     .open = {"<seed:tool_call>"},
+     .close = "</seed:tool_call>",
+     .body = BODY_XML},
+    {.kind = CALLS_GLM,
+     .marks = {"<arg_key>"},
+     .open = {"<tool_call>"},
+     .close = "</tool_call>",
+     .body = BODY_PAIRS},
+    {.kind = CALLS_QWEN_XML,
+     .marks = {"<function=", "<parameter="},
+     .open = {"<tool_call>"},
+     .close = "</tool_call>",
+     .body = BODY_XML},
+    {.kind = CALLS_FUNCTIONARY,
+     .marks = {"<function="},
+     .open = {"<function="},
+     .close = "</function>",
+     .body = BODY_NAMED,
+     .name_end = ">"},
+    {.kind = CALLS_GEMMA4,
+     .marks = {"<|tool_call>"},
+     .open = {"<|tool_call>"},
+     .close = "<tool_call|>",
+     .body = BODY_BRACES,
+     .string = "<|\"|>",
+     .dropped = {"<tool_call|>", "<|tool_response>"}},
+    {.kind = CALLS_FUNCTIONGEMMA,
+     .marks = {"<start_function_call>"},
+     .open = {"<start_function_call>"},
+     .close = "<end_function_call>",
+     .body = BODY_BRACES,
+     .string = "<escape>"},
+    {.kind = CALLS_LFM2,
+     .marks = {"<|tool_call_start|>"},
+     .open = {"<|tool_call_start|>"},
+     .close = "<|tool_call_end|>",
+     .body = BODY_PYTHON},
+    {.kind = CALLS_LFM2,
+     .marks = {"<|tool_list_start|>"},
+     .open = {"<|tool_call_start|>"},
+     .close = "<|tool_call_end|>",
+     .body = BODY_PYTHON},
+    {.kind = CALLS_OLMO3,
+     .marks = {"<function_calls>"},
+     .open = {"<function_calls>"},
+     .close = "</function_calls>",
+     .body = BODY_PYTHON},
+    {.kind = CALLS_NEMOTRON,
+     .marks = {"<TOOLCALL>"},
+     .open = {"<TOOLCALL>"},
+     .close = "</TOOLCALL>",
+     .body = BODY_JSON},
+    {.kind = CALLS_GRANITE, /* and Phi-4-mini */
+     .marks = {"<|tool_call|>"},
+     .open = {"<|tool_call|>"},
+     .body = BODY_JSON,
+     .dropped = {"<|/tool_call|>"}},
+    {.kind = CALLS_APERTUS,
+     .marks = {"<|tools_prefix|>"},
+     .open = {"<|tools_prefix|>"},
+     .close = "<|tools_suffix|>",
+     .body = BODY_JSON},
+    {.kind = CALLS_HERMES,
+     .marks = {"<tool_call>"},
+     .open = {"<tool_call>"},
+     .close = "</tool_call>",
+     .body = BODY_JSON},
+    {.kind = CALLS_FIREFUNCTION,
+     .marks = {" functools["},
+     .open = {"functools"},
+     .body = BODY_JSON},
+    {.kind = CALLS_COMMAND_R,
+     .marks = {"directly-answer", "Action:"},
+     .open = {"Action: ```json", "Action:```json"},
+     .close = "```",
+     .body = BODY_JSON},
+    {.kind = CALLS_LLAMA3,
+     .marks = {"<|python_tag|>"},
+     .open = {"<|python_tag|>"},
+     .body = BODY_JSON,
+     .strict_name = true},
+    {.kind = CALLS_LLAMA3,
+     .marks = {"ipython", "\"parameters\""},
+     .open = {"<|python_tag|>"},
+     .body = BODY_JSON,
+     .strict_name = true},
+    {.kind = CALLS_PLAIN, .body = BODY_JSON, .strict_name = true},
+};
+enum { N_FORMATS = sizeof call_formats / sizeof *call_formats };
+
+const struct call_format *format_of(enum chat_calls kind)
+{
+    for (size_t i = 0; i < N_FORMATS; i++)
+        if (call_formats[i].kind == kind)
+            return &call_formats[i];
+    return NULL;
+}
+
+/* Thoughts: the tags in use. `mark`: what else the template must hold; NULL: the closing tag. */
+static const struct {
+    const char *open, *close, *mark;
+} thoughts[] = {
+    {"<|channel|>analysis<|message|>", "<|end|>", "<|channel|>"},
+    {"[THINK]", "[/THINK]", NULL},
+    {"<|START_THINKING|>", "<|END_THINKING|>", NULL},
+    {"<seed:think>", "</seed:think>", NULL},
+    {"<mm:think>", "</mm:think>", NULL},
+    {"<|channel>thought", "<channel|>", NULL},
+    {"<|inner_prefix|>", "<|inner_suffix|>", NULL},
+    {"<think>", "</think>", NULL},
+};
+
+static bool has(const char *text, const char *word)
+{
+    return text && strstr(text, word) != NULL;
+}
+
+static void find_thoughts(struct chat_manner *m, enum chat_language lang, const char *s)
+{
+    /* A template that only cuts a model's old thoughts away has the closing tag in a split. */
+    const bool splits =
+        (has(s, "split('</think>')") || has(s, "split(\"</think>\")")) && !has(s, "<SPECIAL_12>");
+    for (size_t i = 0; i < sizeof thoughts / sizeof *thoughts; i++) {
+        const char *word = thoughts[i].mark ? thoughts[i].mark : thoughts[i].close;
+        const bool found = thoughts[i].mark ? has(s, word) && has(s, "analysis")
+                                            : has(s, thoughts[i].open) && has(s, word);
+        if (!found && !(splits && strcmp(word, "</think>") == 0))
+            continue;
+        if (lang == CHAT_GO && !has(s, ".Thinking"))
+            continue;
+        snprintf(m->think_open, sizeof m->think_open, "%s", thoughts[i].open);
+        snprintf(m->think_close, sizeof m->think_close, "%s", thoughts[i].close);
+        return;
+    }
+}
+
+void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char *source)
+{
+    *m = (struct chat_manner){.calls = CALLS_PLAIN};
+    if (!source)
+        return;
+    find_thoughts(m, lang, source);
+    for (size_t i = 0; i < N_FORMATS; i++) {
+        const struct call_format *f = &call_formats[i];
+        bool all = true;
+        for (size_t k = 0; k < 3 && f->marks[k]; k++)
+            all = all && has(source, f->marks[k]);
+        if (all) {
+            m->calls = f->kind;
+            return;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+/* engine/chat/split.h - what the files of the splitter share. Private to engine/chat.
+ *
+ * Facts: spec/modelfile-and-templates.md 6 to 8. A format says how calls of tools are written: by
+ * which tag they open and close, and what stands between. */
+#ifndef CHASKI_CHAT_SPLIT_H
+#define CHASKI_CHAT_SPLIT_H
+
+#include "engine/chat/chat.h"
+
+enum body { /* what stands between the tags */
+            BODY_NONE,
+            BODY_JSON,    /* objects, or lists of them, with a name and arguments */
+            BODY_NAMED,   /* NAME, a mark, a JSON object */
+            BODY_XML,     /* <function=NAME><parameter=P>V</parameter></function>, and its like */
+            BODY_PAIRS,   /* NAME <arg_key>K</arg_key><arg_value>V</arg_value>... */
+            BODY_BRACES,  /* call:NAME{key:value,..} with marks around strings */
+            BODY_PYTHON,  /* name(key=value, ..), a list of them or one a line */
+            BODY_HARMONY, /* the whole answer is messages with headers */
+};
+
+struct call_format {
+    enum chat_calls kind;
+    const char *marks[3]; /* all of these in the template: this format; NULL ends */
+    const char *open[3];  /* any of these opens; NULL ends. None: the answer itself is the call */
+    const char *close;    /* NULL: the end of the JSON value, or of the answer */
+    enum body body;
+    const char *name_end;   /* BODY_NAMED: between the name and the object */
+    const char *string;     /* BODY_BRACES: around strings */
+    const char *dropped[5]; /* tags that are no content; NULL ends */
+    bool strict_name;       /* a name that was not offered makes it content */
+};
+extern const struct call_format call_formats[];
+const struct call_format *format_of(enum chat_calls kind);
+
+/* bodies.c: calls of a complete body, appended to `calls`: {"name": .., "arguments": {..}} and,
+ * where the model gave one, "id". -1: it is no call (nothing was appended), or no memory
+ * (*out_of_memory). */
+int body_read(const struct call_format *f, const char *p, size_t n, const json_t *tools,
+              json_t *calls, bool *out_of_memory);
+/* The schema of a tool's parameters, or NULL. */
+const json_t *tool_parameters(const json_t *tools, const char *name, size_t n);
+bool tool_is_known(const json_t *tools, const char *name, size_t n);
+/* Bytes of the JSON object or list that p[0..n) begins with; 0: it is not complete. */
+size_t json_span(const char *p, size_t n);
+json_t *typed_value(const char *p, size_t n, const json_t *schema);
+
+/* harmony.c */
+struct harmony {
+    enum { H_HEADER, H_TEXT } state;
+    enum { H_THINK, H_SAY, H_CALL } what;
+    char to[128];
+    struct buf header, call;
+};
+void harmony_start(struct harmony *h);
+void harmony_free(struct harmony *h);
+/* Take what can be told from held[0..n): returns how many bytes were used. `end`: no more comes. */
+size_t harmony_take(struct harmony *h, const char *p, size_t n, bool end, struct chat_said *out,
+                    json_t *calls, bool *out_of_memory);
+/* Bytes at the end of p[0..n) that may be the start of `tag`. */
+size_t tag_begins(const char *p, size_t n, const char *tag);
+#endif
