@@ -35,6 +35,7 @@ struct eng_options {
                           * the first token it is ERR_TIMEOUT. 0 = none */
     int32_t use_mmap;    /* 0: read a file that was packed before, do not map it; -1 = any */
     int32_t kv_type;     /* ours: enum eng_kv for the model's load; -1 = the server's */
+    int32_t constrain_tools; /* ours: calls of tools obey their schemas, 0 = as the model writes them */
     int32_t jump_forward; /* ours: text that a format leaves no choice in is not drawn, 1 = yes */
     int32_t speculate;   /* ours: 1 = draft where it pays, 0 = never, -1 = as the server does */
     char *stops[OPT_MAX_STOPS]; /* owned */
@@ -150,7 +151,8 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
     const json_t *format;      /* a JSON schema, the string "json" for any object, or NULL */
     const char *grammar;       /* GBNF (engine/grammar/grammar.h), or NULL; with it: */
     const json_t *schemas;     /* what its %names stand for: an object of schemas, or NULL */
-    bool show_special;         /* control tokens have their text in the answer: tags of calls */
+    const char *shown;         /* control tokens whose text stands in here are text of the answer (tags of
+                                * thoughts and calls); NULL: none are */
     /* ENG_EMBED, in place of a prompt: vectors of these come in eng_stats. no_truncate counts. */
     const struct eng_input *inputs;
     size_t n_inputs;

@@ -37,6 +37,7 @@ static const struct option_row rows[] = {
     {"stop", STOP, 0, 0, 0},
     {"deadline_ms", INT, AT(deadline_ms), 0, big}, /* ours */
     {"use_mmap", BOOL, AT(use_mmap), 0, 0},
+    {"constrain_tools", BOOL, AT(constrain_tools), 0, 0}, /* ours */
     {"jump_forward", BOOL, AT(jump_forward), 0, 0}, /* ours */
     {"speculate", BOOL, AT(speculate), 0, 0}, /* ours, not the reference's */
     {"kv_type", KV, AT(kv_type), 0, 0},       /* ours */
@@ -93,6 +94,7 @@ void eng_options_init(struct eng_options *o)
                               .repeat_penalty = 1,
                               .use_mmap = -1,
                               .kv_type = -1,
+                              .constrain_tools = 1,
                               .speculate = -1};
 }
 

@@ -3,6 +3,7 @@
  * Facts: spec/api.md 7. The engine's thread calls the sink below, which has the style print each
  * event and hands the bytes to the loop (call.c). How a request comes to its jobs: begin.c. */
 #include "http/answer.h"
+#include "engine/chat/chat.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ static void answer_free(void *state)
         buf_free(&ch->text);
         buf_free(&ch->thinking);
         json_decref(ch->calls);
+        chat_split_free(ch->split);
         for (size_t k = 0; k < sizeof ch->logprobs / sizeof *ch->logprobs; k++)
             buf_free(&ch->logprobs[k]);
     }
@@ -113,31 +115,64 @@ static void on_start(void *arg, const struct eng_stats *s)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Under the lock: a piece for the style, from the engine's or from the splitter's. */
+static void piece_out(struct answer *w, struct choice *ch, const struct piece *p)
+{
+    struct buf b = {0};
+    if (!p->n && !p->n_thinking && !p->n_logprobs && !json_array_size(p->calls))
+        return; /* empty pieces are not sent (7.1) */
+    ch->n_calls += json_array_size(p->calls);
+    if (!w->ask.stream || w->style->keeps)
+        keep(w, ch, p);
+    if (w->ask.stream) {
+        open_choice(w, ch, &b);
+        if (w->style->piece)
+            w->style->piece(w, ch, p, &b);
+        send_out(w, &b);
+    }
+    ch->n_pieces++;
+}
+
+/* The same through the splitter: `from` NULL, at the end. */
+static void piece_split(struct answer *w, struct choice *ch, const struct eng_piece *from)
+{
+    struct chat_said said = {0};
+    const int rc = from ? chat_split_feed(ch->split, from->text, from->n, &said)
+                        : chat_split_end(ch->split, &said);
+    if (rc != 0) {
+        struct err e = {0};
+        err_set(&e, ERR_MEMORY, "out of memory");
+        answer_fail(w, &e);
+    } else {
+        const struct piece p = {
+            .text = said.text.p ? said.text.p : "",
+            .n = said.text.n,
+            .thinking = said.thinking.p,
+            .n_thinking = said.thinking.n,
+            .calls = said.calls,
+            .logprobs = from ? from->logprobs : NULL,
+            .n_logprobs = from && w->ask.logprobs ? from->n_logprobs : 0,
+        };
+        piece_out(w, ch, &p);
+    }
+    chat_said_free(&said);
+}
+
 static void on_piece(void *arg, const struct eng_piece *from)
 {
     struct choice *ch = arg;
     struct answer *w = ch->answer;
-    const struct piece p = {
-        .text = from->text,
-        .n = from->n,
-        .logprobs = from->logprobs,
-        .n_logprobs = w->ask.logprobs ? from->n_logprobs : 0,
-    };
-    if (!p.n && !p.n_logprobs)
-        return; /* empty pieces are not sent (7.1) */
     pthread_mutex_lock(&w->lock);
-    if (!w->is_over) {
-        struct buf b = {0};
-        ch->n_calls += json_array_size(p.calls);
-        if (!w->ask.stream || w->style->keeps)
-            keep(w, ch, &p);
-        if (w->ask.stream) {
-            open_choice(w, ch, &b);
-            if (w->style->piece)
-                w->style->piece(w, ch, &p, &b);
-            send_out(w, &b);
-        }
-        ch->n_pieces++;
+    if (!w->is_over && ch->split) {
+        piece_split(w, ch, from);
+    } else if (!w->is_over) {
+        const struct piece p = {
+            .text = from->text,
+            .n = from->n,
+            .logprobs = from->logprobs,
+            .n_logprobs = w->ask.logprobs ? from->n_logprobs : 0,
+        };
+        piece_out(w, ch, &p);
     }
     pthread_mutex_unlock(&w->lock);
 }
@@ -218,6 +253,8 @@ static void on_done(void *arg, const struct eng_stats *s)
     struct call *c = w->call;
     log_remarks(c, s);
     pthread_mutex_lock(&w->lock);
+    if (!w->is_over && ch->split)
+        piece_split(w, ch, NULL);
     if (!w->is_over)
         end_choice(w, ch, s);
     pthread_mutex_unlock(&w->lock);

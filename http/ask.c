@@ -331,6 +331,20 @@ const char *ask_prompt(const struct ask *a, int choice)
     return text ? text : "";
 }
 
+/* What templates know of thinking (11.2). A level that the template may not know is said as one that
+ * it does. */
+static int lay_thinking(const struct ask *a, const struct eng_info *info, json_t *out)
+{
+    if (a->think == THINK_OFF)
+        return json_object_set_new(out, "enable_thinking", json_false());
+    if (info->can_think && json_object_set_new(out, "enable_thinking", json_true()))
+        return -1;
+    if (!a->think_level)
+        return 0;
+    return json_object_set_new(out, "reasoning_effort",
+                               json_string(strcmp(a->think_level, "max") ? a->think_level : "high"));
+}
+
 json_t *ask_conversation(const struct ask *a, int choice, const struct store_model *m,
                          const struct eng_info *info, struct err *e)
 {
@@ -361,8 +375,7 @@ json_t *ask_conversation(const struct ask *a, int choice, const struct store_mod
                                   clean_message(json_array_get(a->messages, i), knows_developer)))
             goto fail;
     out = json_pack("{s:O}", "messages", list);
-    if (!out ||
-        (a->think == THINK_OFF && json_object_set_new(out, "enable_thinking", json_false())))
+    if (!out || lay_thinking(a, info, out) || (a->tools && json_object_set(out, "tools", (json_t *)(uintptr_t)a->tools)))
         goto fail;
     json_decref(list);
     return out;

@@ -4,6 +4,7 @@
  * the engine's queue before the status is decided (traps.md, 122). What comes then: answer.c. */
 #include "http/answer.h"
 #include "http/openai.h"
+#include "http/reading.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static int check_abilities(struct call *c, const struct ask *a, const struct sto
 {
     char full[STORE_NAME_TEXT];
     store_name_full(&m->name, full, sizeof full);
-    if (a->think == THINK_ON && !a->think_if_able) {
+    if (a->think == THINK_ON && !a->think_if_able && !info->can_think) {
         call_fail_status(c, 400, "\"%s\" does not support thinking", a->model);
         return -1;
     }
@@ -29,12 +30,8 @@ static int check_abilities(struct call *c, const struct ask *a, const struct sto
         call_fail_status(c, 400, "\"%s\" does not support images", a->model);
         return -1;
     }
-    if (a->tools) {
-        call_fail_status(c, 400,
-                         info->can_tools ? "%s does not support tools in this version of "
-                                           "chaski"
-                                         : "%s does not support tools",
-                         full);
+    if (a->tools && !info->can_tools) {
+        call_fail_status(c, 400, "%s does not support tools", full);
         return -1;
     }
     if (a->suffix) {
@@ -123,6 +120,7 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     json_t *chat = NULL;
     tok_id *context = NULL;
     struct eng_job *job = NULL;
+    struct reading reading = {0};
     int rc = -1;
     r.kind = w->is_load ? ENG_LOAD : ENG_GENERATE;
     r.cache_scope = c->srv->cfg.scope_by_key && c->key ? c->key->scope : NULL;
@@ -137,7 +135,8 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     r.want_context = w->style == &style_generate && !a->raw;
     r.has_keep_alive = a->has_keep_alive;
     r.keep_alive_ns = a->keep_alive_ns;
-    if (!w->is_load && lay_prompt(&r, a, i, m, info, &chat, &context, e) != 0)
+    if (!w->is_load && (lay_prompt(&r, a, i, m, info, &chat, &context, e) != 0 ||
+                        reading_begin(&reading, &w->choices[i], m, info, options, &r, e) != 0))
         goto done;
     const struct eng_sink sink = answer_sink(&w->choices[i]);
     call_ref(c); /* the sink's, until done or fail */
@@ -148,6 +147,7 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     call_add_job(c, job);
     rc = 0;
 done:
+    reading_free(&reading);
     json_decref(chat);
     free(context);
     return rc;

@@ -26,6 +26,7 @@ struct piece {
 
 struct choice { /* one of the texts that the request asks for; nearly always the only one */
     struct answer *answer;
+    struct chat_split *split; /* thoughts and calls; NULL: all is text */
     int index;
     bool begun, ended;
     size_t n_pieces; /* seen so far */

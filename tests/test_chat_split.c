@@ -280,7 +280,7 @@ static void test_grammars(void **state)
             x->prompt_end && strstr(x->prompt_end, "<think>") && !strstr(x->prompt_end, "</think>");
         chat_manner_find(&m, CHAT_JINJA, x->template_text);
         const int rc =
-            chat_calls_grammar(&m, tools, CHOICE_AUTO, false, true, inside, &gbnf, &schemas, &e);
+            chat_grammar(&m, &(struct chat_rules){.tools = tools, .think = true, .inside = inside}, &gbnf, &schemas, &e);
         if (rc == 0 && x->calls[0] && strstr(x->calls, GET) && !strstr(x->answer, "CALL_ID") &&
             !strstr(x->answer, "\"id\"") && !strstr(x->answer, ".call(") &&
             strcmp(x->template_text, "<tool_call>") != 0) {

@@ -173,79 +173,90 @@ static json_t *arguments_schema(const json_t *function)
     return s;
 }
 
-int chat_calls_grammar(const struct chat_manner *m, const json_t *tools, enum chat_choice choice,
-                       bool one_call, bool think, bool inside, struct buf *b, json_t **schemas,
-                       struct err *e)
+/* Rules `body` (behind the opening tag) and `main` for answers that may call. */
+static void put_main(struct buf *b, const struct call_format *f, const struct chat_rules *r)
 {
-    const struct call_format *f = format_of(m->calls);
-    const bool bare = !f->open[0] || f->kind == CALLS_LLAMA3;
-    const bool list = is_list(f->kind), thinks = think && m->think_close[0];
-    *schemas = json_object();
-    if (!*schemas)
-        goto none;
-    buf_puts(b, "ws ::= [ \\n]{0,16}\ncall ::= ");
-    for (size_t i = 0; i < json_array_size(tools); i++) {
-        const json_t *fn = json_object_get(json_array_get(tools, i), "function");
-        const json_t *name = json_object_get(fn, "name");
-        char key[24];
-        snprintf(key, sizeof key, "t%zu", i);
-        if (!json_is_string(name))
-            return 1;
-        if (i)
-            buf_puts(b, " | ");
-        if (put_call(b, f, name, i))
-            return 1;
-        if (json_object_set_new(*schemas, key, arguments_schema(fn)))
-            goto none;
-    }
+    const bool bare = !f->open[0] || f->kind == CALLS_LLAMA3, list = is_list(f->kind);
+    const bool may_say = r->choice == CHOICE_AUTO;
     buf_puts(b, "\nbody ::= ");
-    if (list && one_call)
-        buf_puts(b, "ws \"[\" ws call ws \"]\" ws ");
-    else if (list)
-        buf_puts(b, "ws \"[\" ws call ws ( \",\" ws call ws )* \"]\" ws ");
-    else if (f->kind == CALLS_MISTRAL_NAMED || f->kind == CALLS_FUNCTIONARY ||
-             f->kind == CALLS_KIMI || f->kind == CALLS_DEEPSEEK)
+    if (list)
+        buf_printf(b, "ws \"[\" ws call ws %s\"]\" ws ",
+                   r->one_call ? "" : "( \",\" ws call ws )* ");
+    else if (f->body == BODY_NAMED)
         buf_puts(b, "call ");
     else
         buf_puts(b, "ws call ws ");
     if (f->close && !bare)
         put_text(b, f->close);
     buf_puts(b, "\n");
-    if (bare) {
-        /* The answer is a call, or it does not begin as one does. */
+    if (bare) { /* the answer is a call, or it does not begin as one does */
         buf_puts(b, "calls ::= ");
         if (f->kind == CALLS_LLAMA3)
             buf_puts(b, "\"<|python_tag|>\"? ");
-        buf_puts(b, one_call ? "call\n" : "call ( [;] ws call )*\n");
-        buf_puts(b,
-                 choice == CHOICE_AUTO ? "main ::= ws calls | ws other?\n" : "main ::= ws calls\n");
-        buf_puts(b,
-                 f->kind == CALLS_LLAMA3 ? "other ::= [^{< \\n] .*\n" : "other ::= [^{ \\n] .*\n");
+        buf_puts(b, r->one_call ? "call\n" : "call ( [;] ws call )*\n");
+        buf_puts(b, !may_say    ? "main ::= ws calls\n"
+                    : r->answer ? "main ::= ws calls | %answer\n"
+                                : "main ::= ws calls | ws other?\n");
+        if (may_say && !r->answer)
+            buf_puts(b, f->kind == CALLS_LLAMA3 ? "other ::= [^{< \\n] .*\n"
+                                                : "other ::= [^{ \\n] .*\n");
+        return;
+    }
+    const bool free_text = may_say && !r->answer;
+    buf_puts(b, "more ::= body ");
+    if (r->one_call) {
+        buf_puts(b, "ws\n");
+    } else if (free_text) {
+        buf_puts(b, "free-0\n");
     } else {
-        buf_puts(b, "more ::= body ");
-        if (!one_call && choice == CHOICE_AUTO)
-            buf_puts(b, "free-0\n");
-        else if (!one_call) {
-            buf_puts(b, "( ws ");
-            put_text(b, f->open[0]);
-            buf_puts(b, "body )* ws\n");
-        } else {
-            buf_puts(b, "ws\n");
+        buf_puts(b, "( ws ");
+        put_text(b, f->open[0]);
+        buf_puts(b, "body )* ws\n");
+    }
+    if (free_text)
+        put_free(b, "free", f->open[0], "more", true);
+    buf_puts(b, free_text ? "main ::= free-0\n" : "main ::= ws ");
+    if (free_text)
+        return;
+    put_text(b, f->open[0]);
+    buf_puts(b, may_say ? "more | %answer\n" : "more\n");
+}
+
+int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct buf *b,
+                 json_t **schemas, struct err *e)
+{
+    const struct call_format *f = format_of(m->calls);
+    const bool thinks = r->think && m->think_close[0];
+    *schemas = json_object();
+    if (!*schemas ||
+        (r->answer && json_object_set(*schemas, "answer", (json_t *)(uintptr_t)r->answer)))
+        goto none;
+    if (f->body == BODY_HARMONY)
+        return 1;
+    buf_puts(b, "ws ::= [ \\n]{0,16}\n");
+    if (!json_array_size(r->tools)) {
+        buf_puts(b, r->answer ? "main ::= %answer\n" : "main ::= .*\n");
+    } else {
+        buf_puts(b, "call ::= ");
+        for (size_t i = 0; i < json_array_size(r->tools); i++) {
+            const json_t *fn = json_object_get(json_array_get(r->tools, i), "function");
+            const json_t *name = json_object_get(fn, "name");
+            char key[24];
+            snprintf(key, sizeof key, "t%zu", i);
+            if (i)
+                buf_puts(b, " | ");
+            if (!json_is_string(name) || put_call(b, f, name, i))
+                return 1;
+            if (json_object_set_new(*schemas, key, arguments_schema(fn)))
+                goto none;
         }
-        if (choice == CHOICE_AUTO) {
-            put_free(b, "free", f->open[0], "more", true);
-            buf_puts(b, "main ::= free-0\n");
-        } else {
-            buf_puts(b, "main ::= ws ");
-            put_text(b, f->open[0]);
-            buf_puts(b, "more\n");
-        }
+        put_main(b, f, r);
     }
     if (thinks) {
-        put_free(b, "think", m->think_close, "begun", choice == CHOICE_AUTO);
+        put_free(b, "think", m->think_close, "begun", r->choice == CHOICE_AUTO && !r->answer);
         buf_puts(b, "begun ::= ws main\n");
     }
-    if (thinks && inside) {
+    if (thinks && r->inside) {
         buf_puts(b, "root ::= think-0\n");
     } else if (thinks) {
         buf_puts(b, "root ::= main | ws ");

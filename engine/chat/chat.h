@@ -93,10 +93,20 @@ int chat_split_feed(struct chat_split *s, const char *p, size_t n, struct chat_s
 int chat_split_end(struct chat_split *s, struct chat_said *out); /* nothing more comes */
 
 enum chat_choice { CHOICE_AUTO, CHOICE_ANY, CHOICE_ONE };
-/* GBNF (engine/grammar) of the answers that call these tools rightly: text is free, a call has a
- * name of the list and arguments that obey its schema (as %names of `schemas`, a new object).
- * `inside`: the answer starts within the thoughts. 1: there is none for this format. */
-int chat_calls_grammar(const struct chat_manner *m, const json_t *tools, enum chat_choice choice,
-                       bool one_call, bool think, bool inside, struct buf *gbnf, json_t **schemas,
-                       struct err *e);
+/* The texts of all tags that this manner may need: a model's control tokens among them are to be
+ * shown to the splitter. */
+void chat_manner_tags(const struct chat_manner *m, struct buf *out);
+struct chat_rules { /* what an answer must obey */
+    const json_t *tools;  /* calls of these; NULL: none */
+    enum chat_choice choice;
+    bool one_call;
+    const json_t *answer; /* the schema of an answer that is no call; NULL: free text */
+    bool think;           /* thoughts may come first, and are free */
+    bool inside;          /* the prompt has opened them */
+};
+/* GBNF (engine/grammar) for them: a call that is begun has the name of a tool and arguments that obey
+ * its schema; %names of the grammar stand in `schemas`, a new object. 1: this format's calls cannot be
+ * told so. */
+int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct buf *gbnf,
+                 json_t **schemas, struct err *e);
 #endif

@@ -202,3 +202,21 @@ void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char
         }
     }
 }
+
+void chat_manner_tags(const struct chat_manner *m, struct buf *out)
+{
+    static const char *const harmony[] = {"<|start|>",  "<|end|>",  "<|message|>",  "<|channel|>",
+                                          "<|return|>", "<|call|>", "<|constrain|>"};
+    const struct call_format *f = format_of(m->calls);
+    buf_printf(out, "%s %s", m->think_open, m->think_close);
+    for (int i = 0; i < 3 && f->open[i]; i++)
+        buf_printf(out, " %s", f->open[i]);
+    for (int i = 0; i < 5 && f->dropped[i]; i++)
+        buf_printf(out, " %s", f->dropped[i]);
+    buf_printf(out, " %s %s %s", f->close ? f->close : "", f->name_end ? f->name_end : "",
+               f->string ? f->string : "");
+    if (f->kind == CALLS_MISTRAL_NAMED)
+        buf_puts(out, " [CALL_ID]");
+    for (size_t i = 0; f->body == BODY_HARMONY && i < sizeof harmony / sizeof *harmony; i++)
+        buf_printf(out, " %s", harmony[i]);
+}

@@ -33,9 +33,18 @@ int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e)
     return 0;
 }
 
+struct text shown_piece(const struct tok_vocab *v, const char *shown, tok_id t)
+{
+    if (!shown || !tok_is_control(v, t))
+        return tok_piece(v, t, false);
+    const struct text own = tok_text(v, t);
+    return own.n && memmem(shown, strlen(shown), own.p, own.n) ? tok_piece(v, t, true)
+                                                               : (struct text){NULL, 0};
+}
+
 struct pieces {
     const struct tok_vocab *v;
-    bool special;
+    const char *shown;
 };
 
 static struct text piece_of(void *arg, int32_t id)
@@ -43,15 +52,29 @@ static struct text piece_of(void *arg, int32_t id)
     const struct pieces *p = arg;
     if (tok_is_eog(p->v, id))
         return (struct text){NULL, 0};
-    return tok_piece(p->v, id, p->special);
+    return shown_piece(p->v, p->shown, id);
 }
 
-static const struct grammar_vocab *words_of(struct slot *s, bool special, struct err *e)
+/* The tree of tokens for a job: which control tokens are shown is the template's matter, so jobs of
+ * a model nearly always want the same. */
+static const struct grammar_vocab *words_of(struct slot *s, const struct eng_job *j, struct err *e)
 {
-    struct grammar_vocab **w = &s->words[special];
-    struct pieces p = {s->m->vocab, special};
+    struct grammar_vocab **w = &s->words[j->shown != NULL];
+    const struct pieces p = {s->m->vocab, j->shown};
+    if (*w && j->shown && strcmp(s->words_shown, j->shown) != 0) {
+        grammar_vocab_free(*w);
+        *w = NULL;
+    }
+    if (!*w && j->shown) {
+        free(s->words_shown);
+        s->words_shown = strdup(j->shown);
+        if (!s->words_shown) {
+            err_set(e, ERR_MEMORY, "no memory for the tokens of a grammar");
+            return NULL;
+        }
+    }
     if (!*w)
-        *w = grammar_vocab_new(tok_n_vocab(s->m->vocab), piece_of, &p, e);
+        *w = grammar_vocab_new(tok_n_vocab(s->m->vocab), piece_of, (void *)(uintptr_t)&p, e);
     return *w;
 }
 
@@ -64,7 +87,7 @@ static int failed(const struct eng_job *j, struct err *e)
 
 int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e)
 {
-    const struct grammar_vocab *w = words_of(s, j->show_special, e);
+    const struct grammar_vocab *w = words_of(s, j, e);
     const int32_t n = tok_n_vocab(s->m->vocab);
     if (!w)
         return -1;
@@ -97,7 +120,7 @@ int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, s
 
 int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e)
 {
-    const struct text piece = tok_piece(s->m->vocab, t, j->show_special);
+    const struct text piece = shown_piece(s->m->vocab, j->shown, t);
     j->rules_at = grammar_steps(j->rules, j->rules_at, piece.p, piece.n);
     if (j->rules_at == GRAMMAR_DEAD)
         return failed(j, e);
@@ -108,7 +131,7 @@ int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e)
 bool rules_over(struct slot *s, struct eng_job *j)
 {
     struct err e = {0};
-    const struct grammar_vocab *w = words_of(s, j->show_special, &e);
+    const struct grammar_vocab *w = words_of(s, j, &e);
     if (!grammar_may_end(j->rules, j->rules_at))
         return false;
     const uint64_t *mask = w ? grammar_mask(j->rules, w, j->rules_at) : NULL;

@@ -250,7 +250,8 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
         goto none;
     if (r->cache_scope && !(j->cache_scope = strdup(r->cache_scope)))
         goto none;
-    j->show_special = r->show_special;
+    if (r->shown && !(j->shown = strdup(r->shown)))
+        goto none;
     if (r->kind == ENG_GENERATE && rules_new(j, r, e)) {
         job_unref(j);
         return NULL;

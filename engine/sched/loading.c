@@ -277,6 +277,8 @@ void slot_unload(struct slot *s)
     grammar_vocab_free(s->words[0]);
     grammar_vocab_free(s->words[1]);
     s->words[0] = s->words[1] = NULL;
+    free(s->words_shown);
+    s->words_shown = NULL;
     embed_close(s);
     model_unload(s->m);
     s->tpl = NULL;

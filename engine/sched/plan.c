@@ -440,7 +440,7 @@ static void take_token(struct slot *s, int i, tok_id t, int64_t now)
         slot_job_end(s, i, &e);
         return;
     }
-    const struct text bytes = tok_piece(s->m->vocab, t, j->show_special);
+    const struct text bytes = shown_piece(s->m->vocab, j->shown, t);
     struct buf text = {0};
     if (j->rules && rules_take(s, j, t, &e)) {
         slot_job_end(s, i, &e);

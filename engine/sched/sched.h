@@ -45,7 +45,7 @@ struct eng_job {
     struct eng_options opt;
     struct grammar *rules;     /* that the answer obeys, or NULL */
     uint32_t rules_at;         /* its state behind the answer so far */
-    bool show_special;
+    char *shown;               /* texts of control tokens that are shown, or NULL */
     struct embed_work *embed;  /* ENG_EMBED */
 
     /* the sequence; the slot's thread alone */
@@ -123,7 +123,8 @@ struct slot {
     int64_t hungry;            /* age of its oldest job that waits for pages; INT64_MAX = none */
 
     /* the slot's thread alone */
-    struct grammar_vocab *words[2]; /* tokens for masks; [1]: control tokens have text; or NULL */
+    struct grammar_vocab *words[2]; /* tokens for masks; [1]: some control tokens have text; or NULL */
+    char *words_shown;         /* which ones in words[1] */
     struct model *m;
     struct chat_template *tpl; /* of the GGUF; NULL: none, or it does not parse */
     struct err tpl_err;
@@ -174,6 +175,8 @@ struct eng {
 };
 
 /* constrain.c: answers that obey a grammar. */
+/* What token t adds to the answer. */
+struct text shown_piece(const struct tok_vocab *v, const char *shown, tok_id t);
 int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e); /* before the queue */
 /* Take all chance from tokens that cannot come; *only: the one that is left, or -1. */
 int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e);

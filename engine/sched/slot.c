@@ -33,6 +33,7 @@ void job_unref(struct eng_job *j)
     lp_free(&j->lps);
     draft_free(&j->draft);
     grammar_free(j->rules);
+    free(j->shown);
     free(j);
 }
 
