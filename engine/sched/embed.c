@@ -118,6 +118,7 @@ int embed_start(struct slot *s, struct eng_job *j, struct err *e)
         j->n_ctx = s->m->n_most;
     j->t_start = time_mono_ns();
     meter_time(&s->meter->wait, j->t_start - j->submitted);
+    atomic_store_explicit(&j->meter.wait_ns, j->t_start - j->submitted, memory_order_relaxed);
     w->width = w->n_dims > 0 && w->n_dims < all ? w->n_dims : all;
     w->out = calloc((w->n_texts ? w->n_texts : 1) * (size_t)w->width, sizeof *w->out);
     if (!w->out)
@@ -397,6 +398,7 @@ static void job_done(struct slot *s, int i)
     j->stats.n_vectors = w->n_texts;
     j->stats.n_dims = w->width;
     j->stats.numerics = s->m->numerics;
+    atomic_store_explicit(&j->meter.prompt, j->stats.prompt_count, memory_order_relaxed);
     meter_add(&s->meter->truncated, j->stats.prompt_truncated > 0);
     slot_job_end(s, i, NULL);
 }
