@@ -27,6 +27,8 @@ void call_unref(struct call *c)
 {
     if (atomic_fetch_sub(&c->refs, 1) != 1)
         return;
+    if (c->over_ns) /* now all of its jobs are known, and have ended */
+        journal_call(c);
     for (int i = 0; i < c->n_jobs; i++)
         eng_job_release(c->jobs[i]);
     for (int i = 0; i < c->n_headers; i++)
@@ -99,10 +101,7 @@ static void on_pool_gone(void *p)
         s->sniff_pending = true;
     }
     leave(c);
-    pthread_mutex_lock(&c->lock);
-    const int status = c->status;
-    pthread_mutex_unlock(&c->lock);
-    journal_call(c, status);
+    c->over_ns = time_mono_ns();
     call_unref(c);
 }
 

@@ -129,7 +129,7 @@ void journal_free(struct journal *j);
 void journal_id(struct journal *j, struct text sent, char out[REQUEST_ID]);
 void journal_count(struct journal *j, const char *route, int status, const char *model, int64_t ns);
 struct journal_row *journal_copy(struct journal *j, size_t *n); /* free(); NULL without memory */
-void journal_call(struct call *c, int status); /* loop: the request is over */
+void journal_call(struct call *c); /* nobody else has it any more */
 
 /* conn.c */
 void conn_accept(struct http_server *s);      /* take what waits at the listener */
@@ -187,6 +187,7 @@ struct call {
     int64_t flying_ns;
     int flying_outq;
     size_t n_sent;
+    int64_t over_ns; /* when the request's memory went; 0 = not yet */
     char who[56]; /* for the log */
     char id[REQUEST_ID], peer[48];
     const struct api_key *key; /* that was presented, or NULL */

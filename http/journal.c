@@ -1,9 +1,9 @@
 /* http/journal.c - what is remembered of a request: its id, its line in the log, its counts.
  *
- * One line a request when its memory goes, at level info; probes (/health, /ready, /metrics) at
- * debug, or they would be the log. Nothing of what was asked or answered is in it (security.md
- * 3.9). The counts are kept by route, status and model; names of models come from the disk only,
- * and their number is bounded, so that no client can fill the memory. */
+ * One line a request when nobody holds it any more, at level info; probes (/health, /ready,
+ * /metrics) at debug, or they would be the log. Nothing of what was asked or answered is in it
+ * (security.md 3.9). The counts are kept by route, status and model; names of models come from the
+ * disk only, and their number is bounded, so that no client can fill the memory. */
 #include "http/inside.h"
 
 #include <stdio.h>
@@ -145,16 +145,14 @@ static bool is_probe(const struct call *c)
                         c->route->handle == on_metrics);
 }
 
-void journal_call(struct call *c, int status)
+void journal_call(struct call *c)
 {
-    const int64_t ns = time_mono_ns() - c->begun_ns;
+    const int64_t ns = c->over_ns - c->begun_ns;
+    const int status = c->status;
     const enum log_level level = is_probe(c) ? LOG_DEBUG : LOG_INFO;
-    char model[sizeof c->model];
-    int64_t wait_ns = 0, first_ns = 0, n_prompt = 0, n_cached = 0, n_eval = 0;
-    pthread_mutex_lock(&c->lock);
-    memcpy(model, c->model, sizeof model);
+    const char *model = c->model;
     const int n_jobs = c->n_jobs;
-    pthread_mutex_unlock(&c->lock);
+    int64_t wait_ns = 0, first_ns = 0, n_prompt = 0, n_cached = 0, n_eval = 0;
     for (int i = 0; i < n_jobs; i++) {
         struct eng_progress p;
         eng_job_progress(c->jobs[i], &p);

@@ -206,6 +206,10 @@ static void answer_err(struct upload *u)
         log_line(LOG_ERROR, "upload: %s", u->err.text);
     if (!u->complete)
         u->keep_alive = false; /* bytes of the body are still to come */
+    if (!u->is_busy) { /* what was written is gone before the client hears of it */
+        store_upload_abort(u->file);
+        u->file = NULL;
+    }
     answer(u, status_of(&u->err), u->err.text);
 }
 
