@@ -8,22 +8,22 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_space(char c)
+bool is_blank(char c)
 {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static void trim(const char **p, size_t *n)
+void text_trim(const char **p, size_t *n)
 {
-    while (*n && is_space(**p)) {
+    while (*n && is_blank(**p)) {
         ++*p;
         --*n;
     }
-    while (*n && is_space((*p)[*n - 1]))
+    while (*n && is_blank((*p)[*n - 1]))
         --*n;
 }
 
-static const char *find(const char *p, size_t n, const char *what)
+const char *text_find(const char *p, size_t n, const char *what)
 {
     return memmem(p, n, what, strlen(what));
 }
@@ -53,8 +53,8 @@ const json_t *tool_parameters(const json_t *tools, const char *name, size_t n)
     return f ? json_object_get(f, "parameters") : NULL;
 }
 
-static int add_call(json_t *calls, const char *name, size_t n, json_t *args, const json_t *id,
-                    bool *out_of_memory)
+int call_add(json_t *calls, const char *name, size_t n, json_t *args, const json_t *id,
+             bool *out_of_memory)
 {
     json_t *call = args ? json_pack("{s:s%, s:o}", "name", name, n, "arguments", args) : NULL;
     if (call && json_is_string(id) && json_object_set(call, "id", (json_t *)(uintptr_t)id)) {
@@ -135,23 +135,23 @@ static int object_call(json_t *o, const json_t *tools, json_t *calls, bool *oom)
             return 0;
         }
         json_t *id = json_object_get(o, "id");
-        return add_call(calls, json_string_value(name), json_string_length(name), a, id, oom);
+        return call_add(calls, json_string_value(name), json_string_length(name), a, id, oom);
     }
     if (json_object_size(o) == 1) { /* {"get_weather": {..}} */
         const char *key = json_object_iter_key(json_object_iter(o));
         json_t *v = json_object_get(o, key);
         if (json_is_object(v) && tool_is_known(tools, key, strlen(key)))
-            return add_call(calls, key, strlen(key), json_incref(v), NULL, oom);
+            return call_add(calls, key, strlen(key), json_incref(v), NULL, oom);
     }
     return -1;
 }
 
 /* Objects and lists of objects, one after another, with blanks, commas and semicolons between. */
-static int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom)
+int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom)
 {
     size_t some = 0;
     for (size_t i = 0;;) {
-        while (i < n && (is_space(p[i]) || p[i] == ',' || p[i] == ';'))
+        while (i < n && (is_blank(p[i]) || p[i] == ',' || p[i] == ';'))
             i++;
         if (i == n)
             return some ? 0 : -1;
@@ -180,28 +180,28 @@ static int json_body(const char *p, size_t n, const json_t *tools, json_t *calls
 static int named_body(const struct call_format *f, const char *p, size_t n, json_t *calls,
                       bool *oom)
 {
-    const char *mark = find(p, n, f->name_end);
+    const char *mark = text_find(p, n, f->name_end);
     if (!mark)
         return -1;
     const char *name = p, *rest = mark + strlen(f->name_end), *end = p + n;
     size_t n_name = (size_t)(mark - p);
     json_t *id = NULL;
     if (f->kind == CALLS_MISTRAL_NAMED) {
-        const char *at = find(name, n_name, "[CALL_ID]");
+        const char *at = text_find(name, n_name, "[CALL_ID]");
         if (at) {
             const char *from = at + 9;
             id = json_stringn(from, (size_t)(mark - from));
             n_name = (size_t)(at - name);
         }
     }
-    trim(&name, &n_name);
+    text_trim(&name, &n_name);
     if (f->kind == CALLS_DEEPSEEK && n_name == 8 && !memcmp(name, "function", 8)) {
         const char *line = memchr(rest, '\n', (size_t)(end - rest));
         if (!line)
             return -1;
         name = rest;
         n_name = (size_t)(line - rest);
-        trim(&name, &n_name);
+        text_trim(&name, &n_name);
     }
     if (f->kind == CALLS_KIMI) { /* functions.NAME:INDEX is the id */
         id = json_stringn(name, n_name);
@@ -220,7 +220,7 @@ static int named_body(const struct call_format *f, const char *p, size_t n, json
     json_t *args = len ? json_loadb(open, len, 0, NULL) : NULL;
     int rc = -1;
     if (json_is_object(args) && n_name)
-        rc = add_call(calls, name, n_name, json_incref(args), id, oom);
+        rc = call_add(calls, name, n_name, json_incref(args), id, oom);
     json_decref(args);
     json_decref(id);
     return rc;
@@ -250,7 +250,7 @@ static bool has_type(const json_t *schema)
     return json_object_get(schema, "type") || json_object_get(schema, "anyOf");
 }
 
-static bool is_word(const char *p, size_t n, const char *word)
+bool is_word(const char *p, size_t n, const char *word)
 {
     return n == strlen(word) && !strncasecmp(p, word, n);
 }
@@ -261,7 +261,7 @@ json_t *typed_value(const char *p, size_t n, const json_t *schema)
     int n_types = 0;
     const char *t = p;
     size_t m = n;
-    trim(&t, &m);
+    text_trim(&t, &m);
     if (is_word(t, m, "null"))
         return json_null();
     if (!has_type(schema))
@@ -302,7 +302,7 @@ static const json_t *property(const json_t *parameters, const char *key, size_t 
     return json_object_get(json_object_get(parameters, "properties"), name);
 }
 
-static int set_arg(json_t *args, const char *key, size_t n_key, json_t *v, bool *oom)
+int arg_set(json_t *args, const char *key, size_t n_key, json_t *v, bool *oom)
 {
     char name[256];
     if (n_key >= sizeof name) {
@@ -333,7 +333,7 @@ static const char *tag_name(const char *p, const char *end, const char **name, s
         return NULL;
     *name = p;
     *n = (size_t)(stop - p);
-    trim(name, n);
+    text_trim(name, n);
     if (*n >= 2 && (*name)[0] == '"' && (*name)[*n - 1] == '"') {
         ++*name;
         *n -= 2;
@@ -349,24 +349,24 @@ static int xml_body(const char *p, size_t n, const json_t *tools, json_t *calls,
     };
     const char *end = p + n;
     size_t some = 0;
-    const struct xml_words *w = find(p, n, kinds[0].fn) ? &kinds[0] : &kinds[1];
-    for (const char *at = p; (at = find(at, (size_t)(end - at), w->fn)) != NULL; some++) {
+    const struct xml_words *w = text_find(p, n, kinds[0].fn) ? &kinds[0] : &kinds[1];
+    for (const char *at = p; (at = text_find(at, (size_t)(end - at), w->fn)) != NULL; some++) {
         const char *name, *key;
         size_t n_name, n_key;
         at = tag_name(at + strlen(w->fn), end, &name, &n_name);
         if (!at || !n_name)
             return -1;
-        const char *stop = find(at, (size_t)(end - at), w->fn_end);
+        const char *stop = text_find(at, (size_t)(end - at), w->fn_end);
         const char *body_end = stop ? stop : end;
         const json_t *parameters = tool_parameters(tools, name, n_name);
         json_t *args = json_object();
-        for (const char *a = at; (a = find(a, (size_t)(body_end - a), w->arg)) != NULL;) {
+        for (const char *a = at; (a = text_find(a, (size_t)(body_end - a), w->arg)) != NULL;) {
             const char *v = tag_name(a + strlen(w->arg), body_end, &key, &n_key);
             if (!v)
                 break;
             /* Values may hold tags: one ends where the next parameter or the function's end
              * follows. */
-            const char *v_end = find(v, (size_t)(body_end - v), w->arg_end);
+            const char *v_end = text_find(v, (size_t)(body_end - v), w->arg_end);
             const char *next = v_end ? v_end + strlen(w->arg_end) : body_end;
             v_end = v_end ? v_end : body_end;
             size_t n_v = (size_t)(v_end - v);
@@ -377,13 +377,13 @@ static int xml_body(const char *p, size_t n, const json_t *tools, json_t *calls,
             if (n_v && v[n_v - 1] == '\n')
                 n_v--;
             json_t *value = typed_value(v, n_v, property(parameters, key, n_key));
-            if (set_arg(args, key, n_key, value, oom)) {
+            if (arg_set(args, key, n_key, value, oom)) {
                 json_decref(args);
                 return -1;
             }
             a = next;
         }
-        if (add_call(calls, name, n_name, args, NULL, oom))
+        if (call_add(calls, name, n_name, args, NULL, oom))
             return -1;
         at = stop ? stop + strlen(w->fn_end) : end;
     }
@@ -393,268 +393,31 @@ static int xml_body(const char *p, size_t n, const json_t *tools, json_t *calls,
 /* NAME <arg_key>K</arg_key> <arg_value>V</arg_value> .. */
 static int pairs_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom)
 {
-    const char *end = p + n, *at = find(p, n, "<arg_key>"), *name = p;
+    const char *end = p + n, *at = text_find(p, n, "<arg_key>"), *name = p;
     size_t n_name = at ? (size_t)(at - p) : n;
-    trim(&name, &n_name);
+    text_trim(&name, &n_name);
     if (!n_name || memchr(name, '<', n_name) || memchr(name, '{', n_name))
         return -1;
     const json_t *parameters = tool_parameters(tools, name, n_name);
     json_t *args = json_object();
     while (args && at) {
-        const char *key = at + 9, *key_end = find(key, (size_t)(end - key), "</arg_key>");
-        const char *v = key_end ? find(key_end, (size_t)(end - key_end), "<arg_value>") : NULL;
-        const char *v_end = v ? find(v, (size_t)(end - v), "</arg_value>") : NULL;
+        const char *key = at + 9, *key_end = text_find(key, (size_t)(end - key), "</arg_key>");
+        const char *v = key_end ? text_find(key_end, (size_t)(end - key_end), "<arg_value>") : NULL;
+        const char *v_end = v ? text_find(v, (size_t)(end - v), "</arg_value>") : NULL;
         if (!v_end)
             goto bad;
         v += 11;
         size_t n_key = (size_t)(key_end - key);
-        trim(&key, &n_key);
+        text_trim(&key, &n_key);
         json_t *value = typed_value(v, (size_t)(v_end - v), property(parameters, key, n_key));
-        if (set_arg(args, key, n_key, value, oom))
+        if (arg_set(args, key, n_key, value, oom))
             goto bad;
-        at = find(v_end, (size_t)(end - v_end), "<arg_key>");
+        at = text_find(v_end, (size_t)(end - v_end), "<arg_key>");
     }
-    return add_call(calls, name, n_name, args, NULL, oom);
+    return call_add(calls, name, n_name, args, NULL, oom);
 bad:
     json_decref(args);
     return -1;
-}
-
-/* ---- call:NAME{key:value,..}
- * ------------------------------------------------------------------------------- */
-
-/* To JSON: marks become quotes, bare keys get them, bare words too. */
-static int braces_body(const struct call_format *f, const char *p, size_t n, json_t *calls,
-                       bool *oom)
-{
-    const char *open = memchr(p, '{', n), *end = p + n, *name = p;
-    const size_t n_mark = strlen(f->string);
-    struct buf b = {0};
-    json_t *args = NULL;
-    int rc = -1;
-    if (!open)
-        return -1;
-    size_t n_name = (size_t)(open - p);
-    trim(&name, &n_name);
-    if (n_name > 5 && !memcmp(name, "call:", 5)) {
-        name += 5;
-        n_name -= 5;
-    }
-    for (const char *s = open; s < end;) {
-        if ((size_t)(end - s) >= n_mark && !memcmp(s, f->string, n_mark)) {
-            const char *from = s + n_mark, *to = find(from, (size_t)(end - from), f->string);
-            if (!to) /* the last mark is missing: up to the closing brace */
-                for (to = end; to > from && to[-1] != '}';)
-                    to--;
-            to = to > from && !find(from, (size_t)(end - from), f->string) ? to - 1 : to;
-            json_t *text = json_stringn(from, (size_t)(to - from));
-            char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
-            buf_puts(&b, quoted ? quoted : "\"\"");
-            free(quoted);
-            json_decref(text);
-            s = to + ((size_t)(end - to) >= n_mark && !memcmp(to, f->string, n_mark) ? n_mark : 0);
-        } else if (*s == '"') { /* a JSON string as it is */
-            const char *q = s + 1;
-            while (q < end && *q != '"')
-                q += *q == '\\' && q + 1 < end ? 2 : 1;
-            buf_add(&b, s, (size_t)(q - s) + (q < end));
-            s = q < end ? q + 1 : end;
-        } else if (strchr("{}[]:,", *s) || is_space(*s)) {
-            buf_add(&b, s++, 1);
-        } else { /* a bare word: up to the next mark of the syntax */
-            const char *q = s;
-            while (q < end && !strchr("{}[]:,", *q))
-                q++;
-            size_t len = (size_t)(q - s);
-            while (len && is_space(s[len - 1]))
-                len--;
-            json_t *v = q < end && *q == ':' ? NULL : json_loadb(s, len, JSON_DECODE_ANY, NULL);
-            const char *from = s;
-            if (!v && len >= 2 && *from == '\'' && from[len - 1] == '\'') {
-                from++;
-                len -= 2;
-            }
-            json_t *text = v ? v : json_stringn(from, len);
-            char *out = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
-            buf_puts(&b, out ? out : "null");
-            free(out);
-            json_decref(text);
-            s = q;
-        }
-    }
-    for (int tries = 0; tries < 2 && !args && !b.failed && b.p; tries++) {
-        args = json_loadb(b.p, b.n, JSON_DISABLE_EOF_CHECK, NULL);
-        buf_puts(&b, "}"); /* a missing last brace */
-    }
-    if (json_is_object(args) && n_name)
-        rc = add_call(calls, name, n_name, json_incref(args), NULL, oom);
-    json_decref(args);
-    buf_free(&b);
-    return rc;
-}
-
-/* ---- name(key=value, ..)
- * -------------------------------------------------------------------------------------- */
-
-struct py {
-    const char *p, *end;
-    int depth;
-};
-
-static void py_blank(struct py *y)
-{
-    while (y->p < y->end && is_space(*y->p))
-        y->p++;
-}
-
-static json_t *py_string(struct py *y)
-{
-    static const char from[] = "nrtbf0'\"\\", to[] = "\n\r\t\b\f\0'\"\\";
-    const char quote = *y->p++;
-    struct buf b = {0};
-    while (y->p < y->end && *y->p != quote) {
-        char c = *y->p++;
-        if (c == '\\' && y->p < y->end) {
-            const char *at = strchr(from, *y->p);
-            if (at && *at) {
-                c = to[at - from];
-                y->p++;
-            }
-        }
-        buf_add(&b, &c, 1);
-    }
-    json_t *s = y->p < y->end && !b.failed ? json_stringn(b.p ? b.p : "", b.n) : NULL;
-    buf_free(&b);
-    y->p += y->p < y->end;
-    return s;
-}
-
-static json_t *py_value(struct py *y)
-{
-    json_t *out = NULL, *v = NULL;
-    py_blank(y);
-    if (y->p == y->end || ++y->depth > 32)
-        return NULL;
-    const char c = *y->p;
-    if (c == '"' || c == '\'') {
-        out = py_string(y);
-    } else if (c == '[' || c == '{' || c == '(') {
-        const char stop = c == '[' ? ']' : c == '{' ? '}' : ')';
-        out = c == '{' ? json_object() : json_array();
-        y->p++;
-        for (;;) {
-            py_blank(y);
-            if (y->p < y->end && *y->p == stop) {
-                y->p++;
-                break;
-            }
-            v = py_value(y);
-            py_blank(y);
-            if (v && c == '{') {
-                json_t *key = v;
-                v = y->p < y->end && *y->p == ':' && json_is_string(key) ? (y->p++, py_value(y))
-                                                                         : NULL;
-                if (v && json_object_set(out, json_string_value(key), v)) {
-                    json_decref(v);
-                    v = NULL;
-                }
-                json_decref(key);
-            } else if (v && json_array_append(out, v)) {
-                json_decref(v);
-                v = NULL;
-            }
-            py_blank(y);
-            if (!v || y->p == y->end || (*y->p != ',' && *y->p != stop)) {
-                json_decref(v);
-                json_decref(out);
-                out = NULL;
-                break;
-            }
-            json_decref(v);
-            y->p += *y->p == ',';
-        }
-    } else {
-        const char *from = y->p;
-        while (y->p < y->end && !strchr(",)]}:", *y->p) && !is_space(*y->p))
-            y->p++;
-        const size_t n = (size_t)(y->p - from);
-        out = is_word(from, n, "true")    ? json_true()
-              : is_word(from, n, "false") ? json_false()
-              : is_word(from, n, "none") || is_word(from, n, "null")
-                  ? json_null()
-                  : json_loadb(from, n, JSON_DECODE_ANY, NULL);
-        if (!json_is_number(out) && !json_is_boolean(out) && !json_is_null(out)) {
-            json_decref(out);
-            out = NULL;
-        }
-    }
-    y->depth--;
-    return out;
-}
-
-static bool is_name(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-';
-}
-
-static int py_call(struct py *y, json_t *calls, bool *oom)
-{
-    const char *name = y->p;
-    while (y->p < y->end && is_name(*y->p))
-        y->p++;
-    const size_t n_name = (size_t)(y->p - name);
-    json_t *args = json_object();
-    if (!n_name || y->p == y->end || *y->p != '(')
-        goto bad;
-    y->p++;
-    for (;;) {
-        py_blank(y);
-        if (y->p < y->end && *y->p == ')') {
-            y->p++;
-            return add_call(calls, name, n_name, args, NULL, oom);
-        }
-        const char *key = y->p;
-        while (y->p < y->end && is_name(*y->p))
-            y->p++;
-        const size_t n_key = (size_t)(y->p - key);
-        py_blank(y);
-        if (!n_key || y->p == y->end || *y->p != '=')
-            goto bad;
-        y->p++;
-        json_t *v = py_value(y);
-        if (!v || set_arg(args, key, n_key, v, oom))
-            goto bad;
-        py_blank(y);
-        if (y->p == y->end || (*y->p != ',' && *y->p != ')'))
-            goto bad;
-        y->p += *y->p == ',';
-    }
-bad:
-    json_decref(args);
-    return -1;
-}
-
-static int python_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom)
-{
-    size_t some = 0;
-    trim(&p, &n);
-    if (n && (*p == '{' || (*p == '[' && n > 1 && memchr("{ \n", p[1], 3))) &&
-        json_body(p, n, tools, calls, oom) == 0)
-        return 0; /* JSON all the same */
-    if (n > 1 && *p == '[' && p[n - 1] == ']') {
-        p++;
-        n -= 2;
-    }
-    struct py y = {p, p + n, 0};
-    for (;; some++) {
-        while (y.p < y.end && (is_space(*y.p) || *y.p == ',' || *y.p == ';'))
-            y.p++;
-        if (y.p == y.end)
-            return some ? 0 : -1;
-        if (py_call(&y, calls, oom))
-            return -1;
-    }
 }
 
 /* ---- all bodies

@@ -38,7 +38,7 @@ void chat_prompt_free(struct chat_prompt *p);
 int chat_render(const struct chat_template *t, const json_t *input, struct chat_prompt *out,
                 struct err *e);
 
-/* ---- what an answer says: thoughts, text, calls of tools -------------------------------------------- */
+/* ---- what an answer says: thoughts, text, calls of tools ------------------------------------- */
 
 enum chat_calls { /* how a model writes calls (spec/modelfile-and-templates.md 8) */
     CALLS_NONE,

@@ -54,16 +54,11 @@ size_t tag_begins(const char *p, size_t n, const char *tag)
     return 0;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
 static bool ends_with(const char *text, const char *tag)
 {
     size_t n = text ? strlen(text) : 0;
     const size_t k = strlen(tag);
-    while (n && is_space(text[n - 1]))
+    while (n && is_blank(text[n - 1]))
         n--;
     return k && n >= k && memcmp(text + n - k, tag, k) == 0;
 }
@@ -219,7 +214,7 @@ static int begins(const struct chat_split *s, size_t from, const char *tag, bool
 static size_t blanks(const struct chat_split *s)
 {
     size_t i = 0;
-    while (i < s->held.n && is_space(s->held.p[i]))
+    while (i < s->held.n && is_blank(s->held.p[i]))
         i++;
     return i;
 }
@@ -331,7 +326,7 @@ static bool take_text(struct chat_split *s, bool end, struct chat_said *out)
     size_t n = at ? (size_t)(at - s->held.p) : end ? s->held.n : s->held.n - hold;
     size_t keep = n;
     if (s->tools && t.n && !(end && !at)) /* blanks in front of a call are no text */
-        while (keep && is_space(s->held.p[keep - 1]))
+        while (keep && is_blank(s->held.p[keep - 1]))
             keep--;
     if (keep)
         s->after_call = false;
@@ -378,7 +373,7 @@ static bool body_ends(const struct chat_split *s, size_t *n_body, size_t *n_all)
             return false;
         at = (size_t)(mark - p) + strlen(s->f->name_end);
     }
-    while (at < n && is_space(p[at]))
+    while (at < n && is_blank(p[at]))
         at++;
     const size_t len = at < n ? json_span(p + at, n - at) : 0;
     if (!len)
@@ -394,7 +389,7 @@ static bool body_is_hopeless(const struct chat_split *s)
     if (s->f->body != BODY_JSON || s->f->close)
         return false;
     size_t i = s->body_at;
-    while (i < s->held.n && is_space(s->held.p[i]))
+    while (i < s->held.n && is_blank(s->held.p[i]))
         i++;
     return i < s->held.n && s->held.p[i] != '{' && s->held.p[i] != '[';
 }
@@ -462,7 +457,7 @@ static bool take_call(struct chat_split *s, bool end, struct chat_said *out)
 static bool take_more(struct chat_split *s, bool end)
 {
     size_t i = 0;
-    while (i < s->held.n && (is_space(s->held.p[i]) || s->held.p[i] == ';' || s->held.p[i] == ','))
+    while (i < s->held.n && (is_blank(s->held.p[i]) || s->held.p[i] == ';' || s->held.p[i] == ','))
         i++;
     if (i == s->held.n) {
         if (end)

@@ -37,6 +37,17 @@ const struct call_format *format_of(enum chat_calls kind);
  * (*out_of_memory). */
 int body_read(const struct call_format *f, const char *p, size_t n, const json_t *tools,
               json_t *calls, bool *out_of_memory);
+/* bodies_code.c */
+int braces_body(const struct call_format *f, const char *p, size_t n, json_t *calls, bool *oom);
+int python_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom);
+/* What the readers of bodies share (bodies.c). call_add takes args; -1: no memory, *oom is set. */
+int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom);
+int call_add(json_t *calls, const char *name, size_t n, json_t *args, const json_t *id, bool *oom);
+int arg_set(json_t *args, const char *key, size_t n_key, json_t *v, bool *oom); /* takes v */
+bool is_blank(char c);
+bool is_word(const char *p, size_t n, const char *word); /* in any case */
+void text_trim(const char **p, size_t *n);
+const char *text_find(const char *p, size_t n, const char *what);
 /* The schema of a tool's parameters, or NULL. */
 const json_t *tool_parameters(const json_t *tools, const char *name, size_t n);
 bool tool_is_known(const json_t *tools, const char *name, size_t n);

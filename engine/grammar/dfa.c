@@ -80,7 +80,7 @@ bool dfa_takes(const struct dfa *d, const char *p, size_t n)
     return s != DFA_DEAD && d->accept[s];
 }
 
-/* ---- finishing: what lives, what is equal, how far the end is ------------------------------- */
+/* ---- finishing: what lives, what is equal, how far the end is -------------------------------- */
 
 /* Merge states that mean the same (Moore): split by acceptance, then by the groups that the classes
  * lead to, until nothing splits. `group` gets the group of each state; dead states are in group 0
@@ -258,8 +258,7 @@ done:
     return out;
 }
 
-/* ---- simple ones -------------------------------------------------------------------------------
- */
+/* ---- simple ones ----------------------------------------------------------------------------- */
 
 struct dfa *dfa_all(struct arena *a, struct err *e)
 {
@@ -497,8 +496,7 @@ done:
     return out;
 }
 
-/* ---- counting ----------------------------------------------------------------------------------
- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 uint32_t dfa_count(const struct dfa *d, uint32_t state, uint32_t most)
 {

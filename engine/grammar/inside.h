@@ -20,7 +20,7 @@ enum {
     LAST_CHAR = 0x10ffff,
 };
 
-/* ---- automata over code points (dfa.c, regex.c, formats.c) --------------------------------- */
+/* ---- automata over code points (dfa.c, regex.c, formats.c) ----------------------------------- */
 
 #define DFA_DEAD UINT32_MAX
 #define NO_END UINT32_MAX
@@ -60,7 +60,7 @@ struct dfa *regex_compile(struct arena *a, const char *pattern, size_t n, struct
  * format means, not only a part. */
 struct dfa *format_dfa(struct arena *a, const char *name, bool *exact, struct err *e);
 
-/* ---- numbers (number.c) --------------------------------------------------------------------- */
+/* ---- numbers (number.c) ---------------------------------------------------------------------- */
 
 enum { MOST_LISTED = 256, N_SYMBOLS = 14 };
 
@@ -104,8 +104,7 @@ struct numbers *numbers_build(struct arena *a, bool integer, bool fraction,
                               const struct num_rule *rules, const struct num_list *list,
                               struct err *e);
 
-/* ---- schemas and terms (schema.c) -------------------------------------------------------------
- */
+/* ---- schemas and terms (schema.c) ------------------------------------------------------------ */
 
 typedef uint32_t term_id;
 enum { TERM_ANY = 0, TERM_NONE = 1 };
@@ -129,8 +128,7 @@ struct term { /* all of these hold */
     uint8_t life;     /* 0 unknown, 1 some value obeys, 2 none */
 };
 
-/* ---- shapes: a term, type by type (shape.c, negate.c) ------------------------------------------
- */
+/* ---- shapes: a term, type by type (shape.c, negate.c) ---------------------------------------- */
 
 enum {
     K_NULL = 1,
@@ -315,6 +313,13 @@ bool term_atom_lives(const struct grammar *g, const struct atom *a);
 struct grammar *grammar_new(const json_t *doc, struct err *e);
 int grammar_settle(struct grammar *g, const term_id *roots, size_t n, struct err *e);
 
+/* shape_parts.c: a schema's words on items, on properties, and on what depends on a property. */
+int refine_array(struct grammar *g, struct shapes *s, const json_t *v, const char *path,
+                 struct err *e);
+int refine_object(struct grammar *g, struct shapes *s, const json_t *v, const char *path,
+                  struct err *e);
+int refine_depends(struct grammar *g, struct shapes *s, const json_t *map, const char *word,
+                   const char *path, int depth, struct err *e);
 /* shape.c, negate.c: every shape of `s` obeys the schema too (or its contrary). */
 int shapes_add(struct shapes *s, const struct shape *v, struct err *e);
 void shapes_free(struct shapes *s);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* ---- choosing rows -------------------------------------------------------------------------- */
+/* ---- choosing rows --------------------------------------------------------------------------- */
 
 struct plan {
     struct run runs[MAX_PARALLEL];
@@ -323,8 +323,7 @@ static void add_guesses(struct slot *s, struct plan *p)
     }
 }
 
-/* ---- after the step ---------------------------------------------------------------------------
- */
+/* ---- after the step -------------------------------------------------------------------------- */
 
 /* What may be sent goes to the sink, with the log-probabilities of the tokens that begin in it. */
 static int give(struct slot *s, struct eng_job *j, struct buf *text, uint64_t sent, struct err *e)
