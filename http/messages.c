@@ -95,8 +95,7 @@ const struct shape shape_anthropic = {
     .stream_error = anthropic_stream_error,
 };
 
-/* ---- what both forms share ---------------------------------------------------------------------
- */
+/* ---- what both forms share ------------------------------------------------------------------- */
 
 static int prepare(struct answer *w, struct err *e)
 {

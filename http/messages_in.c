@@ -239,8 +239,7 @@ static int take_messages(struct ask *a, struct err *e)
     return ask_check_messages(a, e);
 }
 
-/* ---- tools -------------------------------------------------------------------------------------
- */
+/* ---- tools ----------------------------------------------------------------------------------- */
 
 /* {name, description, input_schema} in the core's form; NULL and `e`. */
 static json_t *take_tool(const json_t *from, struct err *e)
@@ -314,8 +313,7 @@ static int take_tool_choice(struct ask *a, struct err *e)
     return ask_tool_choice(a, v, e);
 }
 
-/* ---- the rest -----------------------------------------------------------------------------------
- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static int take_thinking(struct ask *a, struct err *e)
 {

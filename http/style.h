@@ -101,8 +101,7 @@ void answer_run(struct call *c, const struct style *style);
  * model: {"input_tokens":N}. */
 void answer_count(struct call *c, const struct style *style);
 
-/* ---- printers' tools --------------------------------------------------------------------------
- */
+/* ---- printers' tools ------------------------------------------------------------------------- */
 
 /* {"token":..,"logprob":..,"bytes":[..],"top_logprobs":[..]},... without brackets. */
 void print_logprobs(struct buf *b, const struct eng_logprob *list, size_t n);

@@ -28,8 +28,7 @@ const char *text_find(const char *p, size_t n, const char *what)
     return memmem(p, n, what, strlen(what));
 }
 
-/* ---- the tools that were offered
- * --------------------------------------------------------------------- */
+/* ---- the tools that were offered ------------------------------------------------------------- */
 
 static const json_t *tool_named(const json_t *tools, const char *name, size_t n)
 {
@@ -68,9 +67,7 @@ int call_add(json_t *calls, const char *name, size_t n, json_t *args, const json
     return 0;
 }
 
-/* ---- JSON
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 size_t json_span(const char *p, size_t n)
 {
@@ -226,8 +223,7 @@ static int named_body(const struct call_format *f, const char *p, size_t n, json
     return rc;
 }
 
-/* ---- values without quotes: the tool's schema says what they are
- * -------------------------------------------- */
+/* ---- values without quotes: the tool's schema says what they are ----------------------------- */
 
 static bool takes_type(const json_t *schema, const char *type)
 {
@@ -318,8 +314,7 @@ int arg_set(json_t *args, const char *key, size_t n_key, json_t *v, bool *oom)
     return 0;
 }
 
-/* ---- XML-like: <function=N><parameter=P>V</parameter></function>, <invoke name="N">..
- * --------------------- */
+/* ---- XML-like: <function=N><parameter=P>V</parameter></function>, <invoke name="N">.. -------- */
 
 struct xml_words {
     const char *fn, *fn_end, *arg, *arg_end;
@@ -420,9 +415,7 @@ bad:
     return -1;
 }
 
-/* ---- all bodies
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- all bodies ------------------------------------------------------------------------------ */
 
 int body_read(const struct call_format *f, const char *p, size_t n, const json_t *tools,
               json_t *calls, bool *out_of_memory)

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- call:NAME{key:value,..}
- * ------------------------------------------------------------------------------- */
+/* ---- call:NAME{key:value,..} ----------------------------------------------------------------- */
 
 /* To JSON: marks become quotes, bare keys get them, bare words too. */
 int braces_body(const struct call_format *f, const char *p, size_t n, json_t *calls, bool *oom)
@@ -79,8 +78,7 @@ int braces_body(const struct call_format *f, const char *p, size_t n, json_t *ca
     return rc;
 }
 
-/* ---- name(key=value, ..)
- * -------------------------------------------------------------------------------------- */
+/* ---- name(key=value, ..) --------------------------------------------------------------------- */
 
 struct py {
     const char *p, *end;

@@ -91,8 +91,7 @@ void chat_split_free(struct chat_split *s)
     free(s);
 }
 
-/* ---- what goes out
- * ------------------------------------------------------------------------------------ */
+/* ---- what goes out --------------------------------------------------------------------------- */
 
 static void drop(struct chat_split *s, size_t n)
 {
@@ -156,9 +155,7 @@ static bool try_body(struct chat_split *s, size_t at, size_t n, struct chat_said
     return good;
 }
 
-/* ---- tags
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- tags ------------------------------------------------------------------------------------ */
 
 struct tags {
     const char *v[MOST_TAGS];
@@ -199,8 +196,7 @@ static const char *first_tag(const struct chat_split *s, const struct tags *t, i
     return first;
 }
 
-/* ---- states: each returns whether it changed something
- * ----------------------------------------------------- */
+/* ---- states: each returns whether it changed something --------------------------------------- */
 
 /* Does held begin with the tag? -1: that is not decided. */
 static int begins(const struct chat_split *s, size_t from, const char *tag, bool end)

@@ -53,8 +53,7 @@ static int grow(void **p, size_t *cap, size_t n, size_t size)
     return 0;
 }
 
-/* ---- parts of the grammar
- * ------------------------------------------------------------------------------- */
+/* ---- parts of the grammar -------------------------------------------------------------------- */
 
 static int rule_new(struct gbnf *b, uint32_t *out)
 {
@@ -119,8 +118,7 @@ static int set_new(struct gbnf *b, const uint32_t *ranges, uint32_t n, bool neg,
     return 0;
 }
 
-/* ---- characters
- * ------------------------------------------------------------------------------------------- */
+/* ---- characters ------------------------------------------------------------------------------ */
 
 static bool is_word(char c)
 {
@@ -243,9 +241,7 @@ static int parse_class(struct gbnf *b, struct seq *s)
                : -1;
 }
 
-/* ---- rules
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 static int parse_alternatives(struct gbnf *b, uint32_t rule, bool nested);
 
@@ -436,8 +432,7 @@ static int parse_rule(struct gbnf *b)
     return 0;
 }
 
-/* ---- left recursion
- * -------------------------------------------------------------------------------------------- */
+/* ---- left recursion -------------------------------------------------------------------------- */
 
 /* May this rule be empty? The least fixed point over all rules. */
 static void find_nullable(const struct grammar *g, bool *nullable)

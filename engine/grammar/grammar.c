@@ -191,8 +191,7 @@ void grammar_forced(struct grammar *g, uint32_t state, struct buf *out, size_t m
     }
 }
 
-/* ---- forgetting
- * ------------------------------------------------------------------------------------------ */
+/* ---- forgetting ------------------------------------------------------------------------------ */
 
 /* Copy what a frame holds into a fresh machine; the parts are shared there as they were here. */
 static const struct chain *move_chain(struct machine *to, const struct chain *c)

@@ -38,8 +38,7 @@ void grammar_forced(struct grammar *g, uint32_t state, struct buf *out, size_t m
 /* Memory ended, or a state holds too many readings: then every step is GRAMMAR_DEAD. NULL: fine. */
 const struct err *grammar_failed(const struct grammar *g);
 
-/* ---- tokens
- * ------------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 struct grammar_vocab; /* tokens by their bytes; read-only, may be shared */
 /* bytes(arg, id): what token id adds to a text; n = 0: it is never allowed. Borrowed while this

@@ -201,8 +201,7 @@ struct shapes { /* alternatives */
     size_t n, cap;
 };
 
-/* ---- atoms: what a value of one type may be
- * ------------------------------------------------------ */
+/* ---- atoms: what a value of one type may be -------------------------------------------------- */
 
 struct prop {
     const char *name; /* its code points are matched, whatever way they are written */
@@ -243,8 +242,7 @@ struct atom {
     };
 };
 
-/* ---- the grammar
- * --------------------------------------------------------------------------------- */
+/* ---- the grammar ----------------------------------------------------------------------------- */
 
 struct elem { /* of a GBNF rule or a built one */
     enum { E_END, E_CHARS, E_RULE, E_REPEAT, E_JSON } kind;
@@ -355,8 +353,7 @@ int map_put(struct map *m, uint64_t key, uint32_t val);
 void map_free(struct map *m);
 uint64_t hash_bytes(uint64_t h, const void *p, size_t n);
 
-/* ---- the machine (machine.c, step.c, chars.c, rules.c)
- * ------------------------------------------- */
+/* ---- the machine (machine.c, step.c, chars.c, rules.c) --------------------------------------- */
 
 struct chain { /* a text, told by its last character; equal texts are one chain */
     const struct chain *prev;

@@ -23,8 +23,7 @@ static void fail(struct machine *m, enum err_code code, const char *why)
         err_set(&m->failed, code, "%s", why);
 }
 
-/* ---- kept once: frames, chains, lists
- * --------------------------------------------------------------- */
+/* ---- kept once: frames, chains, lists -------------------------------------------------------- */
 
 static uint64_t frame_hash(const struct frame *f)
 {
@@ -148,8 +147,7 @@ const struct used *used_add(struct machine *m, const struct used *u, const struc
     return keep(m, &m->used, hash_bytes(19, v, sizeof v), &x, sizeof x, same_used);
 }
 
-/* ---- states
- * -------------------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 void emit(struct machine *m, const struct frame *f)
 {

@@ -34,9 +34,7 @@ struct grammar_vocab {
     size_t longest;
 };
 
-/* ---- the tree
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the tree -------------------------------------------------------------------------------- */
 
 struct entry {
     const char *p;
@@ -169,8 +167,7 @@ void grammar_vocab_free(struct grammar_vocab *v)
     free(v);
 }
 
-/* ---- states that share a mask
- * ------------------------------------------------------------------------------------ */
+/* ---- states that share a mask ---------------------------------------------------------------- */
 
 /* A count between its limits, moved to where nothing within `far` steps can tell the difference. */
 static uint32_t clamp(uint32_t n, uint32_t least, uint32_t most, uint32_t far)
@@ -222,9 +219,7 @@ static uint32_t twin_of(struct machine *m, uint32_t state, uint32_t far)
     return twin;
 }
 
-/* ---- the walk
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 static void walk(struct machine *m, const struct grammar_vocab *v, const struct tree *t,
                  uint32_t state, uint32_t *at, uint64_t *mask)

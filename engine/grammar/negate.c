@@ -54,8 +54,7 @@ static void *rule_new(const struct contrary *c, size_t n)
     return p;
 }
 
-/* ---- type, enum
- * ------------------------------------------------------------------------------------- */
+/* ---- type, enum ------------------------------------------------------------------------------ */
 
 static int not_type(const struct contrary *c, const json_t *v)
 {
@@ -142,8 +141,7 @@ static int not_enum(const struct contrary *c, const json_t *values)
     return finish(c, &one, rc);
 }
 
-/* ---- numbers, strings
- * ---------------------------------------------------------------------------------- */
+/* ---- numbers, strings ------------------------------------------------------------------------ */
 
 static int not_number(const struct contrary *c)
 {
@@ -263,8 +261,7 @@ static int not_string(const struct contrary *c)
     return 0;
 }
 
-/* ---- arrays
- * --------------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 static int add_contains(const struct contrary *c, term_id what, term_id not_what, uint32_t least,
                         uint32_t most)
@@ -365,8 +362,7 @@ static int not_array(const struct contrary *c)
     return 0;
 }
 
-/* ---- objects
- * ---------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 /* Objects that have `with` (or not: NULL) obeying t, and have not `without`. */
 static int add_props(const struct contrary *c, const char *with, term_id t, const char *without)
@@ -446,8 +442,7 @@ static int not_object(const struct contrary *c)
     return 0;
 }
 
-/* ---- schemas of schemas
- * ------------------------------------------------------------------------------------ */
+/* ---- schemas of schemas ---------------------------------------------------------------------- */
 
 static int not_one(const struct contrary *c, const json_t *v, const char *path, bool neg)
 {

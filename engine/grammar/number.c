@@ -26,8 +26,7 @@ int num_symbol(unsigned char c)
                                 : -1;
 }
 
-/* ---- decimals
- * ------------------------------------------------------------------------------------ */
+/* ---- decimals -------------------------------------------------------------------------------- */
 
 int decimal_read(const char *s, struct decimal *out)
 {
@@ -108,8 +107,7 @@ static bool is_whole(const struct decimal *v)
     return v->n <= v->exp10 || !v->n;
 }
 
-/* ---- states
- * ---------------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 enum phase { P_START, P_MINUS, P_ZERO, P_INT, P_POINT, P_FRAC, P_EXP, P_EXP_SIGN, P_EXP_DIGIT };
 
@@ -329,8 +327,7 @@ static int at_id(struct build *b, const struct at *s, uint32_t *out)
     return map_put(&b->of, h, b->n++) == 0 ? 0 : err_set(b->e, ERR_MEMORY, "out of memory");
 }
 
-/* ---- from rules to a table
- * --------------------------------------------------------------------------- */
+/* ---- from rules to a table ------------------------------------------------------------------- */
 
 static int add_rule(struct build *b, const struct num_rule *r)
 {

@@ -144,8 +144,7 @@ static int term_of_key(struct work *w, const char *name, uint32_t set, term_id *
     return 0;
 }
 
-/* ---- propertyNames
- * ---------------------------------------------------------------------------------- */
+/* ---- propertyNames --------------------------------------------------------------------------- */
 
 static int names_allowed(struct work *w)
 {
@@ -183,8 +182,7 @@ static bool name_allowed(const struct work *w, const char *name)
     return !w->names || (w->names->start != DFA_DEAD && dfa_takes(w->names, name, strlen(name)));
 }
 
-/* ---- keys that are not declared
- * ----------------------------------------------------------------------- */
+/* ---- keys that are not declared -------------------------------------------------------------- */
 
 static int add_extras(struct work *w, struct atom *out)
 {

@@ -16,8 +16,7 @@ static int by_lo(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* ---- the machine with branches
- * ---------------------------------------------------------------------- */
+/* ---- the machine with branches --------------------------------------------------------------- */
 
 static uint32_t state_new(struct rx *r, int kind, const struct charset *set, uint32_t a, uint32_t b)
 {
@@ -91,8 +90,7 @@ static uint32_t lay(struct rx *r, const struct node *n, uint32_t next)
     }
 }
 
-/* ---- the table: subset construction
- * ------------------------------------------------------------------- */
+/* ---- the table: subset construction ---------------------------------------------------------- */
 
 struct subset { /* a state of the table: states of the machine, sorted */
     uint32_t n, *v;

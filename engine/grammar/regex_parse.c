@@ -260,8 +260,7 @@ static struct node *class_node(struct rx *r) /* behind the '[' */
     return set_node(r, &s);
 }
 
-/* ---- the tree
- * ------------------------------------------------------------------------------------ */
+/* ---- the tree -------------------------------------------------------------------------------- */
 
 static struct node *parse_alt(struct rx *r);
 

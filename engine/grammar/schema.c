@@ -26,8 +26,7 @@ int cannot(struct err *e, const char *keyword, const char *path)
                    path, keyword);
 }
 
-/* ---- pointers
- * ------------------------------------------------------------------------------------ */
+/* ---- pointers -------------------------------------------------------------------------------- */
 
 const char *path_add(struct grammar *g, const char *path, const char *part)
 {
@@ -117,8 +116,7 @@ int resolve_ref(struct grammar *g, const char *ref, const char *path, json_t **v
     return 0;
 }
 
-/* ---- schemas
- * -------------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 int schema_of(struct grammar *g, const json_t *v, const char *path, uint32_t *out, struct err *e)
 {
@@ -150,8 +148,7 @@ json_t *const_schema(struct grammar *g, json_t *v)
     return s;
 }
 
-/* ---- terms
- * ----------------------------------------------------------------------------------------- */
+/* ---- terms ----------------------------------------------------------------------------------- */
 
 static int by_lit(const void *a, const void *b)
 {
@@ -301,8 +298,7 @@ const struct term *term_get(struct grammar *g, term_id t, struct err *e)
     return &g->terms[t];
 }
 
-/* ---- does any value obey?
- * ----------------------------------------------------------------------------- */
+/* ---- does any value obey? -------------------------------------------------------------------- */
 
 /* A term that is just being expanded counts as alive: it is asked for by its own expansion, whose
  * answer must not depend on it. The last look, when all is expanded, is exact. */

@@ -99,8 +99,7 @@ int count_of(const json_t *v, const char *path, uint32_t *out, struct err *e)
     return 0;
 }
 
-/* ---- type, enum
- * ------------------------------------------------------------------------------------ */
+/* ---- type, enum ------------------------------------------------------------------------------ */
 
 static int refine_type(struct shapes *s, const json_t *v, const char *path, struct err *e)
 {
@@ -265,8 +264,7 @@ done:
     return rc;
 }
 
-/* ---- numbers, strings
- * --------------------------------------------------------------------------------- */
+/* ---- numbers, strings ------------------------------------------------------------------------ */
 
 static int refine_number(struct grammar *g, struct shapes *s, const json_t *v, const char *path,
                          struct err *e)
@@ -371,8 +369,7 @@ static int refine_string(struct grammar *g, struct shapes *s, const json_t *v, c
     return 0;
 }
 
-/* ---- schemas of schemas
- * --------------------------------------------------------------------------------- */
+/* ---- schemas of schemas ---------------------------------------------------------------------- */
 
 /* Literals of a list of schemas; boolean members are left out of it: *any says that one is true. */
 static int lits_of(struct grammar *g, const json_t *list, const char *word, const char *path,

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- arrays
- * ------------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* The items' terms of one schema. `items` as a list is draft-07's way to write prefixItems. */
 static int read_items(struct grammar *g, const json_t *v, const char *path, struct arr_rule *r,
@@ -95,8 +94,7 @@ int refine_array(struct grammar *g, struct shapes *s, const json_t *v, const cha
     return 0;
 }
 
-/* ---- objects
- * -------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static int each_is_schema(const json_t *map, const char *word, const char *path, struct err *e)
 {

@@ -19,8 +19,7 @@ static bool term_is_alive(struct machine *m, term_id t)
     return term_at(m, t)->life == 1;
 }
 
-/* ---- texts that must differ
- * ---------------------------------------------------------------------------- */
+/* ---- texts that must differ ------------------------------------------------------------------ */
 
 static bool chain_begins(const struct chain *text, const struct chain *with)
 {
@@ -66,9 +65,7 @@ static bool must_differ(const struct frame *up)
     return up && up->kind == F_ARR && ((const struct atom *)up->what)->arr.unique;
 }
 
-/* ---- values
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 void value_end(struct machine *m, const struct frame *f)
 {
@@ -211,8 +208,7 @@ static bool take_blank(struct machine *m, const struct frame *f, unsigned char c
     return true;
 }
 
-/* ---- strings
- * ---------------------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 /* Can some character in lo..hi go on to a text that is not used up? */
 static bool leads_to_new(struct machine *m, const struct frame *f, const struct dfa *d,
@@ -283,9 +279,7 @@ static void step_string(struct machine *m, const struct frame *f, unsigned char 
     }
 }
 
-/* ---- arrays
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 static uint32_t counted(const struct frame *f, uint32_t k)
 {
@@ -384,9 +378,7 @@ static void step_array(struct machine *m, const struct frame *f, unsigned char c
     }
 }
 
-/* ---- objects
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 /* The keys that may come next: emits their first place, or only says whether there is one. */
 static bool next_key(struct machine *m, const struct frame *f, bool go)
@@ -550,9 +542,7 @@ static void step_object(struct machine *m, const struct frame *f, unsigned char 
     }
 }
 
-/* ---- all kinds
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- all kinds ------------------------------------------------------------------------------- */
 
 static void step_word(struct machine *m, const struct frame *f, unsigned char c)
 {

@@ -22,8 +22,7 @@ void slot_leave(struct slot *s)
     s->state = SLOT_GONE;
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------
- */
+/* ---- the turn -------------------------------------------------------------------------------- */
 
 static bool is_next(const struct slot *s)
 {
@@ -63,8 +62,7 @@ bool slot_turn(struct slot *s)
     return stay;
 }
 
-/* ---- room -------------------------------------------------------------------------------------
- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 /* load_config.progress */
 static void moved(void *arg, double part)
@@ -116,8 +114,7 @@ static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err 
     return rc;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------
- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* A file that cannot be loaded is no fault of the request: 500, and for one of a kind that there is
  * not here the reference's advice (spec/api.md 20.6). */

@@ -102,8 +102,7 @@ void room_close_one(struct eng *g, const struct slot *me, int64_t since)
     close_slot(victim, false);
 }
 
-/* ---- pages -------------------------------------------------------------------------------------
- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 bool room_is_free(struct slot *s, const struct eng_job *j)
 {
