@@ -332,7 +332,8 @@ void answer_count(struct call *c, const struct style *style)
     ask_free(&a);
 }
 
-/* ---- the routes that go this way ------------------------------------------------------------- */
+/* ---- the routes that go this way -----------------------------------------------------------
+ *
  * Here and not beside their styles, so that the parsers link where there is no engine. */
 
 void on_generate(struct call *c)
