@@ -272,7 +272,7 @@ struct eng_model_metrics { /* of a model by name, since the start */
     /* Now; all 0 when it is not loaded: */
     bool loaded;
     int running, waiting;
-    uint64_t kv_pages_used, kv_pages_limit; /* limit 0: only the budget limits */
+    uint64_t kv_pages_used, kv_pages_limit; /* in use; what the budget allows now */
     uint64_t weight_bytes, kv_bytes, scratch_bytes;
 };
 struct eng_metrics {

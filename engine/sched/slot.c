@@ -333,6 +333,15 @@ static void wait_a_little(struct slot *s)
     pthread_mutex_unlock(&s->g->lock);
 }
 
+/* Pages that the budget allows this model now: what it has, and what nobody has. */
+static uint64_t pages_at_most(const struct kv_pool *p)
+{
+    if (p->n_limit || !p->mem || !p->page_bytes)
+        return p->n_limit;
+    const uint64_t used = atomic_load(&p->mem->used);
+    return p->n_live + (used < p->mem->limit ? (p->mem->limit - used) / p->page_bytes : 0);
+}
+
 void slot_measure(struct slot *s)
 {
     const struct model *m = s->m;
@@ -348,7 +357,7 @@ void slot_measure(struct slot *s)
     pthread_mutex_lock(&s->g->lock);
     s->weight_bytes = m->weight_bytes;
     s->kv_used = m->pool.n_live - m->pool.n_free - m->pool.n_cached;
-    s->kv_limit = m->pool.n_limit;
+    s->kv_limit = pages_at_most(&m->pool);
     s->kv_bytes = kv;
     s->need_bytes = m->weight_bytes + kv + tok_vocab_bytes(m->vocab) + model_scratch_bytes(m);
     s->idle_bytes = kv_pool_idle_bytes(&m->pool);

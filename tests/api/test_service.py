@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from conftest import binary
+from conftest import HERE, binary
 
 
 @pytest.fixture
@@ -28,7 +28,8 @@ def service(tmp_path):
         p = subprocess.Popen(
             ["bash", "-c", f"exec 3<&{fd} {fd}<&-; LISTEN_PID={pid} LISTEN_FDS={count} exec {bin_} serve"],
             pass_fds=(fd,), stderr=log, stdout=log,
-            env={**os.environ, "OLLAMA_MODELS": str(tmp_path / "m"), "NOTIFY_SOCKET": path,
+            env={**os.environ, "LSAN_OPTIONS": f"suppressions={HERE / 'lsan.supp'}:print_suppressions=0",
+                 "OLLAMA_MODELS": str(tmp_path / "m"), "NOTIFY_SOCKET": path,
                  "OLLAMA_HOST": "127.0.0.1:1", **env})
         made.append((p, notify, log))
         return p, notify, tmp_path / f"log{len(made) - 1}"
