@@ -85,32 +85,48 @@ static int failed(const struct eng_job *j, struct err *e)
                    why ? why->text : "out of memory");
 }
 
+/* Tokens that end a text are few: found once a model. */
+static void find_ends(struct slot *s)
+{
+    const int32_t n = tok_n_vocab(s->m->vocab);
+    for (int32_t t = 0; t < n && s->n_ends < MOST_ENDS; t++)
+        if (tok_is_eog(s->m->vocab, t))
+            s->ends[s->n_ends++] = t;
+}
+
 int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e)
 {
     const struct grammar_vocab *w = words_of(s, j, e);
     const int32_t n = tok_n_vocab(s->m->vocab);
+    float ends[MOST_ENDS];
+    int64_t allowed = 0;
     if (!w)
         return -1;
     const uint64_t *mask = grammar_mask(j->rules, w, j->rules_at);
     if (!mask)
         return failed(j, e);
-    const bool may_end = grammar_may_end(j->rules, j->rules_at);
-    int32_t allowed = 0;
+    if (!s->n_ends)
+        find_ends(s);
+    for (int k = 0; k < s->n_ends; k++)
+        ends[k] = logits[s->ends[k]];
     *only = -1;
     for (int32_t at = 0; at < n; at += 64) {
-        const uint64_t word = mask[at / 64];
         const int32_t to = at + 64 < n ? at + 64 : n;
-        for (int32_t t = at; t < to; t++) {
-            if (word >> (t - at) & 1) {
-                if (!allowed++)
-                    *only = t;
-            } else if (!may_end || !tok_is_eog(s->m->vocab, t)) {
+        uint64_t bits = mask[at / 64];
+        if (bits && *only < 0)
+            *only = at + __builtin_ctzll(bits);
+        allowed += __builtin_popcountll(bits);
+        if (bits == UINT64_MAX)
+            continue;
+        for (int32_t t = at; t < to; t++, bits >>= 1)
+            if (!(bits & 1))
                 logits[t] = -INFINITY;
-            } else if (!allowed++) {
-                *only = t;
-            }
-        }
     }
+    if (grammar_may_end(j->rules, j->rules_at))
+        for (int k = 0; k < s->n_ends; k++, allowed++) {
+            logits[s->ends[k]] = ends[k];
+            *only = *only < 0 ? s->ends[k] : *only;
+        }
     if (!allowed)
         return err_set(e, ERR_BUG, "format: no token of this model can go on with the answer");
     if (allowed > 1)

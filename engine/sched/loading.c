@@ -276,6 +276,7 @@ void slot_unload(struct slot *s)
     s->words[0] = s->words[1] = NULL;
     free(s->words_shown);
     s->words_shown = NULL;
+    s->n_ends = 0;
     embed_close(s);
     model_unload(s->m);
     s->tpl = NULL;

@@ -18,7 +18,7 @@
 #include "engine/sched/pace.h"
 #include "engine/sched/worth.h"
 
-enum { MAX_PARALLEL = 16, MAX_FILES = 256 };
+enum { MAX_PARALLEL = 16, MAX_FILES = 256, MOST_ENDS = 64 };
 
 struct eng_job {
     atomic_int refs;
@@ -125,6 +125,8 @@ struct slot {
     /* the slot's thread alone */
     struct grammar_vocab *words[2]; /* tokens for masks; [1]: some control tokens have text; or NULL */
     char *words_shown;         /* which ones in words[1] */
+    tok_id ends[MOST_ENDS];    /* tokens that end a text; found with the first grammar */
+    int n_ends;
     struct model *m;
     struct chat_template *tpl; /* of the GGUF; NULL: none, or it does not parse */
     struct err tpl_err;
