@@ -210,6 +210,7 @@ struct eng_piece { /* valid during sink.piece only */
     size_t n;
     const struct eng_logprob *logprobs; /* of the tokens that began in this piece, when asked for */
     size_t n_logprobs;
+    int32_t eval_count; /* tokens that were sampled so far */
 };
 
 struct eng_sink { /* called on an engine thread; must not block and must not call the engine,

@@ -3,6 +3,7 @@
  * Facts: spec/api.md 16.2 and 16.2.2. Only the header is read. A template's abilities are judged by
  * words in its text, as the reference does: it is not run. */
 #include "engine/info.h"
+#include "engine/chat/chat.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,18 +78,18 @@ static bool has_fim(const struct gguf *g)
 static void judge_templates(const struct store_model *m, const char *jinja, struct eng_info *out)
 {
     const char *go = m->template_text;
+    struct chat_manner manner;
     /* The model's own TEMPLATE wins; the GGUF's counts when there is none. */
     if (go) {
         out->can_tools = has(go, ".Tools");
-        out->can_think = has(go, ".Thinking");
+        chat_manner_find(&manner, CHAT_GO, go);
+        out->can_think = manner.think_open[0];
         out->can_insert = out->can_insert || has(go, ".Suffix");
         return;
     }
     out->can_tools = has(jinja, "tools") || has(jinja, "tool_call");
-    const bool tags = has(jinja, "<think>") && has(jinja, "</think>");
-    const bool splits = (has(jinja, "split('</think>')") || has(jinja, "split(\"</think>\")")) &&
-                        !has(jinja, "reasoning_content") && !has(jinja, "<SPECIAL_12>");
-    out->can_think = tags || splits;
+    chat_manner_find(&manner, CHAT_JINJA, jinja);
+    out->can_think = manner.think_open[0];
 }
 
 enum { MAX_TEMPLATE_BYTES = 1 << 20 };

@@ -133,27 +133,36 @@ static void piece_out(struct answer *w, struct choice *ch, const struct piece *p
     ch->n_pieces++;
 }
 
-/* The same through the splitter: `from` NULL, at the end. */
-static void piece_split(struct answer *w, struct choice *ch, const struct eng_piece *from)
+/* The same through the splitter: `from` NULL, at the end. Calls have a piece of their own (12.2). */
+static void piece_split(struct answer *w, struct choice *ch, const struct eng_piece *from,
+                        int32_t eval_count)
 {
     struct chat_said said = {0};
+    const bool thought = chat_split_thinks(ch->split);
     const int rc = from ? chat_split_feed(ch->split, from->text, from->n, &said)
                         : chat_split_end(ch->split, &said);
+    if (thought || said.thinking.n || (from && chat_split_thinks(ch->split)))
+        ch->n_thought += eval_count - ch->n_evaluated;
+    ch->n_evaluated = eval_count;
     if (rc != 0) {
         struct err e = {0};
         err_set(&e, ERR_MEMORY, "out of memory");
         answer_fail(w, &e);
     } else {
+        const size_t n = said.calls ? said.n_text_before : said.text.n;
         const struct piece p = {
             .text = said.text.p ? said.text.p : "",
-            .n = said.text.n,
+            .n = n,
             .thinking = said.thinking.p,
             .n_thinking = said.thinking.n,
-            .calls = said.calls,
             .logprobs = from ? from->logprobs : NULL,
             .n_logprobs = from && w->ask.logprobs ? from->n_logprobs : 0,
         };
+        const struct piece calls = {.text = "", .calls = said.calls};
+        const struct piece rest = {.text = p.text + n, .n = said.text.n - n};
         piece_out(w, ch, &p);
+        piece_out(w, ch, &calls);
+        piece_out(w, ch, &rest);
     }
     chat_said_free(&said);
 }
@@ -164,7 +173,7 @@ static void on_piece(void *arg, const struct eng_piece *from)
     struct answer *w = ch->answer;
     pthread_mutex_lock(&w->lock);
     if (!w->is_over && ch->split) {
-        piece_split(w, ch, from);
+        piece_split(w, ch, from, from->eval_count);
     } else if (!w->is_over) {
         const struct piece p = {
             .text = from->text,
@@ -254,7 +263,7 @@ static void on_done(void *arg, const struct eng_stats *s)
     log_remarks(c, s);
     pthread_mutex_lock(&w->lock);
     if (!w->is_over && ch->split)
-        piece_split(w, ch, NULL);
+        piece_split(w, ch, NULL, s->eval_count);
     if (!w->is_over)
         end_choice(w, ch, s);
     pthread_mutex_unlock(&w->lock);

@@ -197,6 +197,56 @@ int ask_check_messages(struct ask *a, struct err *e)
     return 0;
 }
 
+/* One tool as the templates know it (12.1): as it was sent, with `parameters` where there were none. */
+static json_t *clean_tool(const json_t *from, struct err *e)
+{
+    json_t *f = NULL, *p = NULL;
+    const char *skip = NULL;
+    if (!json_is_object(from)) {
+        type_error(from, "tools", "object", e);
+        return NULL;
+    }
+    if (field_string(from, "type", "tools.type", &skip, e) != 0 ||
+        field_object(from, "function", &f, e) != 0 ||
+        (f && (field_string(f, "name", "tools.function.name", &skip, e) != 0 ||
+               field_string(f, "description", "tools.function.description", &skip, e) != 0)))
+        return NULL;
+    if (f && (p = field(f, "parameters")) && !json_is_object(p)) {
+        type_error(p, "tools.function.parameters", "object", e);
+        return NULL;
+    }
+    if (!f || p)
+        return json_incref((json_t *)(uintptr_t)from);
+    json_t *out = json_copy((json_t *)(uintptr_t)from), *copy = json_copy(f);
+    if (!copy ||
+        json_object_set_new(copy, "parameters",
+                            json_pack("{s:s, s:{}}", "type", "object", "properties")) ||
+        !out || json_object_set(out, "function", copy)) {
+        json_decref(out);
+        out = NULL;
+        err_set(e, ERR_MEMORY, "out of memory");
+    }
+    json_decref(copy);
+    return out;
+}
+
+int ask_take_tools(struct ask *a, const json_t *tools, struct err *e)
+{
+    json_t *list = json_array_size(tools) ? ask_keep(a, json_array(), e) : NULL;
+    a->tools = NULL;
+    if (!json_array_size(tools))
+        return 0;
+    for (size_t i = 0; list && i < json_array_size(tools); i++) {
+        json_t *one = clean_tool(json_array_get(tools, i), e);
+        if (!one)
+            return -1;
+        if (json_array_append_new(list, one))
+            return err_set(e, ERR_MEMORY, "out of memory");
+    }
+    a->tools = list;
+    return list ? 0 : -1;
+}
+
 int ask_choose_tools(struct ask *a, enum ask_tools choose, const char *name, struct err *e)
 {
     bool is_known = choose != TOOLS_ONE;

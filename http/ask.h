@@ -62,6 +62,8 @@ int ask_logprobs(struct ask *a, struct err *e);
 int ask_grammar(struct ask *a, struct err *e);
 /* Every message of a->messages has the form of 6.1: sets wants_images too. */
 int ask_check_messages(struct ask *a, struct err *e);
+/* Checks `tools` (NULL: none) and sets a->tools: parameters are there in each. */
+int ask_take_tools(struct ask *a, const json_t *tools, struct err *e);
 /* `tool_choice` in the forms of 12.6 (v may be NULL), after a->tools is there. */
 int ask_tool_choice(struct ask *a, const json_t *v, struct err *e);
 /* Its meaning, after a->tools is there: an unknown name is an error. */

@@ -300,8 +300,7 @@ static int take_tools(struct ask *a, struct err *e)
         return -1;
     if (n_dropped)
         log_line(LOG_WARN, "/v1/messages: the tool web_search is not served, it was dropped");
-    a->tools = json_array_size(list) ? list : NULL;
-    return 0;
+    return ask_take_tools(a, list, e);
 }
 
 static int take_tool_choice(struct ask *a, struct err *e)

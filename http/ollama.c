@@ -155,8 +155,8 @@ static int parse_chat(struct ask *a, struct err *e)
         field_array(a->body, "tools", "tools", &tools, e) != 0)
         return -1;
     a->messages = messages;
-    a->tools = json_array_size(tools) ? tools : NULL;
-    if (field_bool(a->body, "parallel_tool_calls", &parallel, NULL, e) != 0 ||
+    if (ask_take_tools(a, tools, e) != 0 ||
+        field_bool(a->body, "parallel_tool_calls", &parallel, NULL, e) != 0 ||
         ask_tool_choice(a, field(a->body, "tool_choice"), e) != 0)
         return -1;
     a->one_call = !parallel;

@@ -168,10 +168,11 @@ int openai_effort(struct ask *a, const char *word, struct err *e)
 void openai_usage(struct buf *b, const struct answer *w)
 {
     const int n = w->ask.n > 1 ? w->ask.n : 1; /* so many choices share a prompt */
-    long long prompt = 0, cached = 0, completion = 0;
+    long long prompt = 0, cached = 0, completion = 0, thought = 0;
     for (int i = 0; i < w->n_choices; i++) {
         const struct eng_stats *s = &w->choices[i].stats;
         completion += s->eval_count;
+        thought += w->choices[i].n_thought;
         if (i % n == 0) {
             prompt += s->prompt_count;
             cached += s->prompt_cached;
@@ -180,8 +181,8 @@ void openai_usage(struct buf *b, const struct answer *w)
     buf_printf(b,
                ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,"
                "\"total_tokens\":%lld,\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-               prompt, completion, prompt + completion, cached);
+               "\"completion_tokens_details\":{\"reasoning_tokens\":%lld}}",
+               prompt, completion, prompt + completion, cached, thought);
 }
 
 void openai_remarks(struct buf *b, const struct answer *w)

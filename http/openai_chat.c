@@ -269,7 +269,8 @@ static int parse_tools(struct ask *a, struct err *e)
     json_t *tools = NULL;
     if (field_array(a->body, "tools", "tools", &tools, e) != 0)
         return -1;
-    a->tools = json_array_size(tools) ? tools : NULL;
+    if (ask_take_tools(a, tools, e) != 0)
+        return -1;
     bool parallel = true;
     if (field_bool(a->body, "parallel_tool_calls", &parallel, NULL, e) != 0)
         return -1;

@@ -24,6 +24,9 @@ static int read_prompt_end(struct reading *r, const struct answer *w, const stru
             0)
         rc = 0;
     const size_t n = all.n < PROMPT_END ? all.n : PROMPT_END;
+    r->salt = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < all.n; i++)
+        r->salt = (r->salt ^ (unsigned char)all.p[i]) * 0x100000001b3u;
     if (rc == 0 && n)
         buf_add(&r->prompt_end, all.p + all.n - n, n);
     buf_free(&all);
@@ -77,7 +80,7 @@ static int lay_rules(struct reading *r, const struct ask *a, const struct eng_op
 {
     const bool forced = a->choose == TOOLS_REQUIRED || a->choose == TOOLS_ONE;
     const bool calls = r->tools && (o->constrain_tools || forced);
-    if (a->grammar || (!calls && !(a->format && (r->thinks || r->tools))))
+    if (a->grammar || (!calls && !(a->format && (r->thinks || r->tools || chat_manner_always(&r->manner)))))
         return 0; /* the engine's own way is enough, or nothing is to be obeyed */
     if (json_is_string(a->format)) {
         r->answer = json_pack("{s:s}", "type", "object");
@@ -133,7 +136,7 @@ int reading_begin(struct reading *r, struct choice *ch, const struct store_model
     r->thinks = a->think != THINK_OFF && info->can_think && r->manner.think_open[0];
     if (json_array_size(a->tools) && read_tools(r, w, e) != 0)
         return -1;
-    if (!r->thinks && !r->tools)
+    if (!r->thinks && !r->tools && !chat_manner_always(&r->manner))
         return 0;
     if (read_prompt_end(r, w, m, req, e) != 0 || lay_rules(r, a, o, req, e) != 0)
         return -1;
@@ -142,7 +145,10 @@ int reading_begin(struct reading *r, struct choice *ch, const struct store_model
         return err_set(e, ERR_MEMORY, "out of memory");
     req->shown = r->shown.p;
     ch->split = chat_split_new(&r->manner, r->tools, r->thinks, r->prompt_end.p, e);
-    return ch->split ? 0 : -1;
+    if (!ch->split)
+        return -1;
+    chat_split_calls(ch->split, r->salt, a->one_call || a->choose == TOOLS_ONE);
+    return 0;
 }
 
 void reading_free(struct reading *r)

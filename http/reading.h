@@ -10,6 +10,7 @@ struct reading { /* of one request; what it holds lives until its jobs are submi
     bool thinks, splits; /* thoughts go apart; the answer is split at all */
     json_t *tools;       /* the ones that may be called, or NULL */
     struct buf prompt_end, shown, gbnf;
+    uint64_t salt; /* of the prompt */
     json_t *schemas, *answer;
 };
 /* Lay the rules of `w`'s answers over the request of a choice, whose prompt is laid out already,

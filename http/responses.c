@@ -143,15 +143,14 @@ static void put_number(struct buf *b, const char *key, double v)
     print_real(b, v);
 }
 
-/* Tokens of thinking are counted once the engine tells them apart; until then there are none. */
-static void put_usage(struct buf *b, const struct eng_stats *s)
+static void put_usage(struct buf *b, const struct eng_stats *s, int32_t n_thought)
 {
     buf_printf(b,
                ",\"usage\":{\"input_tokens\":%d,\"output_tokens\":%d,\"total_tokens\":%d,"
                "\"input_tokens_details\":{\"cached_tokens\":%d},"
-               "\"output_tokens_details\":{\"reasoning_tokens\":0}}",
+               "\"output_tokens_details\":{\"reasoning_tokens\":%d}}",
                (int)s->prompt_count, (int)s->eval_count, (int)(s->prompt_count + s->eval_count),
-               (int)s->prompt_cached);
+               (int)s->prompt_cached, (int)n_thought);
 }
 
 enum stage { STAGE_BEGUN, STAGE_ENDED, STAGE_FAILED };
@@ -214,7 +213,7 @@ static void put_response(struct buf *b, const struct answer *w, enum stage stage
         buf_puts(b, "null");
     }
     if (stage == STAGE_ENDED)
-        put_usage(b, w->last ? w->last : &nothing);
+        put_usage(b, w->last ? w->last : &nothing, ch->n_thought);
     else
         buf_puts(b, ",\"usage\":null");
     put_sent(b, w, "max_output_tokens", "null");
@@ -380,7 +379,7 @@ static void print_piece(struct answer *w, struct choice *ch, const struct piece 
         put_text(b, "delta", p->thinking, p->n_thinking);
         end_event(b);
     }
-    if ((p->n || p->n_logprobs) && !o->n_calls && !(p->n_thinking && !p->n)) {
+    if ((p->n || (p->n_logprobs && o->open == OPEN_MESSAGE)) && !o->n_calls) {
         if (o->open == OPEN_REASONING)
             close_item(w, ch, "completed", b);
         if (o->open != OPEN_MESSAGE)

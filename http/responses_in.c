@@ -300,7 +300,8 @@ static int take_tools(struct ask *a, struct err *e)
     if (n_dropped)
         log_line(LOG_WARN, "/v1/responses: %zu tools of types that are not served were dropped",
                  n_dropped);
-    a->tools = json_array_size(list) ? list : NULL;
+    if (ask_take_tools(a, list, e) != 0)
+        return -1;
     return ask_tool_choice(a, field(a->body, "tool_choice"), e);
 }
 

@@ -35,6 +35,7 @@ struct choice { /* one of the texts that the request asks for; nearly always the
     json_t *calls;  /* array, or NULL */
     size_t n_calls; /* seen so far, kept or not */
     size_t n_text_before_calls; /* bytes of `text` when the first call came */
+    int32_t n_evaluated, n_thought; /* tokens so far; of these, thoughts */
     size_t mark;    /* the style's own */
     /* logprobs[0]: printed entries with commas between, unless the style prints them itself. */
     struct buf logprobs[4];

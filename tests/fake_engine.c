@@ -7,6 +7,8 @@
  *   words=N        end with stop after N words           load=MS     load the model so long
  *   truncated=N    tell of N dropped tokens              shifts=N    tell of N context shifts
  *   cached=N       tell of N tokens from the cache
+ * A last message that begins with "fake:say=N\n" is answered by the text behind it, N bytes a token
+ * (0: all of it is one).
  * A stop text is met where it is found inside a word.
  * Texts to embed become vectors of 6 values made of their bytes; the first one gives the orders,
  * "fake:long" is too long a text, "fake:nan" one without a vector.
@@ -29,6 +31,7 @@ enum { MAX_MODELS = 16 };
 struct known { /* eng_model_info's cache */
     struct known *next;
     struct digest digest;
+    char *template_text; /* the model's own, "": none */
     struct eng_info info;
     char *chat_template;
 };
@@ -56,6 +59,8 @@ struct eng_job {
     struct eng_sink sink;
     enum eng_kind kind;
     char *prompt, *told; /* told: the request, for fake:options */
+    char *said;          /* the text behind fake:say, or NULL */
+    size_t n_cut;
     float *vectors;
     size_t n_vectors, n_input_bytes;
     bool is_long;
@@ -122,6 +127,7 @@ void eng_free(struct eng *g)
         struct known *k = g->known;
         g->known = k->next;
         free(k->chat_template);
+        free(k->template_text);
         free(k);
     }
     text_cache_free(g->texts);
@@ -143,7 +149,8 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
         return err_set(e, ERR_INPUT, "the model has no GGUF file");
     pthread_mutex_lock(&g->lock);
     for (struct known *k = g->known; k; k = k->next)
-        if (memcmp(&k->digest, &m->model_layer->digest, sizeof k->digest) == 0) {
+        if (memcmp(&k->digest, &m->model_layer->digest, sizeof k->digest) == 0 &&
+            strcmp(k->template_text, m->template_text ? m->template_text : "") == 0) {
             *out = &k->info;
             pthread_mutex_unlock(&g->lock);
             return 0;
@@ -153,7 +160,9 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
     if (!k)
         return err_set(e, ERR_MEMORY, "out of memory");
     k->digest = m->model_layer->digest;
-    if (info_read(g->cfg.store, m, &k->info, &k->chat_template, e) != 0) {
+    k->template_text = strdup(m->template_text ? m->template_text : "");
+    if (!k->template_text || info_read(g->cfg.store, m, &k->info, &k->chat_template, e) != 0) {
+        free(k->template_text);
         free(k);
         return -1;
     }
@@ -188,6 +197,7 @@ static void job_unref(struct eng_job *j)
     json_decref(j->warnings);
     free(j->prompt);
     free(j->told);
+    free(j->said);
     free(j->vectors);
     free(j->context);
     free(j);
@@ -256,6 +266,7 @@ static void say(struct eng_job *j, const char *text, size_t n, long i)
     }
     j->sink.piece(j->sink.arg, &(struct eng_piece){.text = text,
                                                    .n = n,
+                                                   .eval_count = (int32_t)i + 1,
                                                    .logprobs = j->logprobs ? &one : NULL,
                                                    .n_logprobs = j->logprobs});
 }
@@ -315,6 +326,26 @@ static int words(struct eng_job *j, struct eng_stats *s, struct err *e)
 done:
     free(word);
     return rc;
+}
+
+/* The text of fake:say, whole characters at a time. */
+static void say_text(struct eng_job *j, struct eng_stats *s)
+{
+    const char *p = j->said;
+    const size_t n = strlen(p);
+    s->reason = ENG_STOP;
+    for (size_t at = 0; at < n; s->eval_count++) {
+        if (j->options.num_predict >= 0 && s->eval_count >= j->options.num_predict) {
+            s->reason = ENG_LENGTH;
+            return;
+        }
+        size_t to = j->n_cut && at + j->n_cut < n ? at + j->n_cut : n;
+        while (to < n && (p[to] & 0xc0) == 0x80)
+            to++;
+        say(j, p + at, to - at, s->eval_count);
+        at = to;
+    }
+    s->eval_count++; /* the end token */
 }
 
 enum { DIMS = 6 };
@@ -402,7 +433,9 @@ static void *run(void *arg)
         s.seed_drawn = j->options.seed < 0;
         s.seed = s.seed_drawn ? 4711 : j->options.seed;
         const int64_t evaluating = time_mono_ns();
-        if (good && (j->told || strstr(j->prompt, "fake:echo"))) {
+        if (good && j->said) {
+            say_text(j, &s);
+        } else if (good && (j->told || strstr(j->prompt, "fake:echo"))) {
             const char *said = j->told ? j->told : j->prompt;
             say(j, said, strlen(said), 0);
             s.eval_count = 1;
@@ -494,19 +527,35 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
                struct eng_job **out, struct err *e)
 {
     const int max = g->cfg.max_queue ? g->cfg.max_queue : 512;
-    if (r->template_text) {
+    char *said = NULL;
+    size_t n_cut = 0;
+    if (r->kind == ENG_GENERATE && r->chat) {
+        const json_t *list = json_object_get(r->chat, "messages");
+        const json_t *last = json_array_get(list, json_array_size(list) - 1);
+        const char *text = json_string_value(json_object_get(last, "content"));
+        char *end = NULL;
+        if (text && strncmp(text, "fake:say=", 9) == 0) {
+            n_cut = strtoul(text + 9, &end, 10);
+            said = *end == '\n' ? strdup(end + 1) : NULL;
+        }
+    }
+    if (r->template_text && !said) {
         const char *t = r->template_text;
         if (strcmp(t, "{{ .Prompt }}") != 0)
             return err_set(e, ERR_UNSUPPORTED,
                            "the Go template of this model is not supported yet: %.40s", t);
     }
     struct eng_job *j = calloc(1, sizeof *j);
-    if (!j)
+    if (!j) {
+        free(said);
         return err_set(e, ERR_MEMORY, "out of memory");
+    }
     atomic_init(&j->refs, 2);
     j->eng = g;
     j->sink = *sink;
     j->kind = r->kind;
+    j->said = said;
+    j->n_cut = n_cut;
     j->prompt = prompt_of(r);
     if (j->prompt && strstr(j->prompt, "fake:options"))
         j->told = tell(r);

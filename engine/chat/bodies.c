@@ -158,7 +158,7 @@ int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool 
         if (json_is_object(v)) {
             rc = object_call(v, tools, calls, oom);
         } else if (json_is_array(v)) {
-            rc = 0;
+            rc = json_array_size(v) ? 0 : -1;
             for (size_t k = 0; k < json_array_size(v) && !rc; k++)
                 rc = json_is_object(json_array_get(v, k))
                          ? object_call(json_array_get(v, k), tools, calls, oom)

@@ -225,7 +225,9 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
 int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct buf *b,
                  json_t **schemas, struct err *e)
 {
-    const struct call_format *f = format_of(m->calls);
+    struct call_format own;
+    const struct call_format *f = &own;
+    format_for(m, &own);
     const bool thinks = r->think && m->think_close[0];
     *schemas = json_object();
     if (!*schemas ||

@@ -70,7 +70,9 @@ enum chat_calls { /* how a model writes calls (spec/modelfile-and-templates.md 8
 struct chat_manner { /* found from a template */
     char think_open[32], think_close[32]; /* empty: the model does not think */
     enum chat_calls calls;
-    char call_tag[64]; /* CALLS_PLAIN of a Go template: what it writes before a call, or empty */
+    /* Of a Go template: what it writes before and behind a call, when no format is known by it. */
+    char call_tag[64], call_end[64];
+    bool strict_name; /* a call of a tool that was not offered is text */
 };
 /* From the text of the template in use; NULL: none. */
 void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char *source);
@@ -78,6 +80,7 @@ void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char
 struct chat_said { /* buffers are appended to; calls: array or NULL, each as spec/api.md 12.2 has it */
     struct buf text, thinking;
     json_t *calls;
+    size_t n_text_before; /* bytes of text in front of the first of the calls */
 };
 void chat_said_free(struct chat_said *s);
 
@@ -91,6 +94,12 @@ void chat_split_free(struct chat_split *s);
  * memory. */
 int chat_split_feed(struct chat_split *s, const char *p, size_t n, struct chat_said *out);
 int chat_split_end(struct chat_split *s, struct chat_said *out); /* nothing more comes */
+/* Before the first feed. `salt`: of the prompt, so that calls of different turns have different ids.
+ * `one_call`: what is called after the first call is dropped. */
+void chat_split_calls(struct chat_split *s, uint64_t salt, bool one_call);
+bool chat_split_thinks(const struct chat_split *s); /* is what comes now a thought? */
+/* Is the whole answer written in the manner's own words, so that it must always be split? */
+bool chat_manner_always(const struct chat_manner *m);
 
 enum chat_choice { CHOICE_AUTO, CHOICE_ANY, CHOICE_ONE };
 /* The texts of all tags that this manner may need: a model's control tokens among them are to be

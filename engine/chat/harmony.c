@@ -85,11 +85,12 @@ size_t harmony_take(struct harmony *h, const char *p, size_t n, bool end, struct
         buf_add(&h->header, p, used);
         if (at) {
             read_header(h);
+            h->any = true;
             h->state = H_TEXT;
             return used + sizeof message - 1;
         }
-        if (end) { /* an answer without any header */
-            if (h->header.p && !strstr(h->header.p, "<|"))
+        if (end) { /* an answer without any header is text */
+            if (h->header.p && !h->any && !strstr(h->header.p, "<|"))
                 buf_add(&out->text, h->header.p, h->header.n);
             buf_free(&h->header);
         }

@@ -161,6 +161,21 @@ static const struct {
     {"<think>", "</think>", NULL},
 };
 
+void format_for(const struct chat_manner *m, struct call_format *out)
+{
+    *out = *format_of(m->calls);
+    out->strict_name |= m->strict_name;
+    if (m->calls != CALLS_PLAIN)
+        return;
+    out->open[0] = m->call_tag[0] ? m->call_tag : NULL;
+    out->dropped[0] = m->call_end[0] ? m->call_end : NULL;
+}
+
+bool chat_manner_always(const struct chat_manner *m)
+{
+    return m->calls == CALLS_HARMONY;
+}
+
 static bool has(const char *text, const char *word)
 {
     return text && strstr(text, word) != NULL;
@@ -170,7 +185,8 @@ static void find_thoughts(struct chat_manner *m, enum chat_language lang, const 
 {
     /* A template that only cuts a model's old thoughts away has the closing tag in a split. */
     const bool splits =
-        (has(s, "split('</think>')") || has(s, "split(\"</think>\")")) && !has(s, "<SPECIAL_12>");
+        (has(s, "split('</think>')") || has(s, "split(\"</think>\")")) &&
+        !has(s, "reasoning_content") && !has(s, "<SPECIAL_12>");
     for (size_t i = 0; i < sizeof thoughts / sizeof *thoughts; i++) {
         const char *word = thoughts[i].mark ? thoughts[i].mark : thoughts[i].close;
         const bool found = thoughts[i].mark ? has(s, word) && has(s, "analysis")
@@ -185,12 +201,116 @@ static void find_thoughts(struct chat_manner *m, enum chat_language lang, const 
     }
 }
 
+/* ---- Go templates say by themselves what they write (7.1, 8.1) ----------------------------------- */
+
+struct action { /* {{ body }} */
+    const char *at, *body, *end; /* of the braces, of what is between, behind the braces */
+    size_t n;
+};
+
+static bool next_action(const char *from, struct action *a)
+{
+    const char *open = strstr(from, "{{"), *close = open ? strstr(open + 2, "}}") : NULL;
+    if (!close)
+        return false;
+    a->at = open;
+    a->end = close + 2;
+    a->body = open + 2;
+    a->n = (size_t)(close - a->body);
+    if (a->n && *a->body == '-') {
+        a->body++;
+        a->n--;
+    }
+    if (a->n && a->body[a->n - 1] == '-')
+        a->n--;
+    text_trim(&a->body, &a->n);
+    return true;
+}
+
+static bool opens(const struct action *a, const char *word)
+{
+    const size_t k = strlen(word);
+    return a->n > k && memcmp(a->body, word, k) == 0 && is_blank(a->body[k]);
+}
+
+/* Text in out[0..cap), trimmed; false: nothing, or too much. */
+static bool take_tag(const char *p, size_t n, char *out, size_t cap)
+{
+    text_trim(&p, &n);
+    if (!n || n >= cap)
+        return false;
+    memcpy(out, p, n);
+    out[n] = 0;
+    return true;
+}
+
+/* What stands around {{ .Thinking }}. */
+static bool go_thoughts(struct chat_manner *m, const char *s)
+{
+    static const char field[] = ".Thinking";
+    struct action a = {.end = s}, next;
+    for (const char *before = s; next_action(a.end, &a); before = a.end) {
+        const size_t k = sizeof field - 1;
+        if (a.n < k || memcmp(a.body + a.n - k, field, k) != 0 || memchr(a.body, ' ', a.n))
+            continue;
+        const size_t n_close =
+            next_action(a.end, &next) ? (size_t)(next.at - a.end) : strlen(a.end);
+        char open[sizeof m->think_open], close[sizeof m->think_close];
+        if (!take_tag(before, (size_t)(a.at - before), open, sizeof open) ||
+            !take_tag(a.end, n_close, close, sizeof close))
+            continue;
+        memcpy(m->think_open, open, sizeof open);
+        memcpy(m->think_close, close, sizeof close);
+        return true;
+    }
+    return false;
+}
+
+/* The first text in the first {{ if .. .ToolCalls }}, and what follows {{ .Function.Arguments }}. */
+static void go_call_tags(struct chat_manner *m, const char *s)
+{
+    static const char args[] = ".Function.Arguments";
+    struct action a = {.end = s}, next;
+    bool inside = false;
+    while (next_action(a.end, &a)) {
+        if (!inside)
+            inside = opens(&a, "if") && text_find(a.body, a.n, ".ToolCalls");
+        else if (!opens(&a, "if") && !opens(&a, "range") && !opens(&a, "with"))
+            return;
+        if (!inside)
+            continue;
+        const char *text = a.end;
+        size_t n = next_action(a.end, &next) ? (size_t)(next.at - text) : strlen(text);
+        const char *from = text;
+        size_t some = n;
+        text_trim(&from, &some);
+        if (!some)
+            continue;
+        const char *brace = memchr(text, '{', n);
+        if (!take_tag(text, brace ? (size_t)(brace - text) : n, m->call_tag, sizeof m->call_tag) ||
+            m->call_tag[0] == '[')
+            m->call_tag[0] = 0; /* a bare list or object */
+        break;
+    }
+    while (m->call_tag[0] && next_action(a.end, &a)) {
+        const size_t k = sizeof args - 1;
+        if (a.n < k || memcmp(a.body + a.n - k, args, k) != 0)
+            continue;
+        const char *p = a.end;
+        while (*p == '}' || *p == ']' || is_blank(*p))
+            p++;
+        (void)take_tag(p, strcspn(p, "{"), m->call_end, sizeof m->call_end);
+        return;
+    }
+}
+
 void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char *source)
 {
-    *m = (struct chat_manner){.calls = CALLS_PLAIN};
+    *m = (struct chat_manner){.calls = CALLS_PLAIN, .strict_name = lang == CHAT_GO};
     if (!source)
         return;
-    find_thoughts(m, lang, source);
+    if (lang != CHAT_GO || !go_thoughts(m, source))
+        find_thoughts(m, lang, source);
     for (size_t i = 0; i < N_FORMATS; i++) {
         const struct call_format *f = &call_formats[i];
         bool all = true;
@@ -198,16 +318,20 @@ void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char
             all = all && has(source, f->marks[k]);
         if (all) {
             m->calls = f->kind;
-            return;
+            break;
         }
     }
+    if (lang == CHAT_GO && m->calls == CALLS_PLAIN)
+        go_call_tags(m, source);
 }
 
 void chat_manner_tags(const struct chat_manner *m, struct buf *out)
 {
     static const char *const harmony[] = {"<|start|>",  "<|end|>",  "<|message|>",  "<|channel|>",
                                           "<|return|>", "<|call|>", "<|constrain|>"};
-    const struct call_format *f = format_of(m->calls);
+    struct call_format own;
+    const struct call_format *f = &own;
+    format_for(m, &own);
     buf_printf(out, "%s %s", m->think_open, m->think_close);
     for (int i = 0; i < 3 && f->open[i]; i++)
         buf_printf(out, " %s", f->open[i]);

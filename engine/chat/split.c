@@ -14,6 +14,7 @@ enum { MOST_TAGS = 12 };
 
 struct chat_split {
     struct chat_manner manner;
+    struct call_format own; /* with the tag that a Go template gave */
     const struct call_format *f;
     json_t *tools; /* NULL: no calls are looked for */
     enum {
@@ -33,7 +34,9 @@ struct chat_split {
     size_t looked;     /* S_CALL: bytes in which no end was found */
     struct buf held;
     struct harmony harmony;
-    int n_calls;
+    uint64_t salt; /* of the ids of calls */
+    int n_calls, most_calls; /* 0: as many as there are */
+    json_t *ids; /* that calls have, as keys */
     bool oom;
 };
 
@@ -73,7 +76,8 @@ struct chat_split *chat_split_new(const struct chat_manner *m, const json_t *too
         return NULL;
     }
     s->manner = *m;
-    s->f = format_of(m->calls);
+    format_for(&s->manner, &s->own);
+    s->f = &s->own;
     harmony_start(&s->harmony);
     s->state = S_BEGIN;
     if (think && m->think_open[0] && !ends_with(prompt_end, m->think_close))
@@ -86,6 +90,7 @@ void chat_split_free(struct chat_split *s)
     if (!s)
         return;
     json_decref(s->tools);
+    json_decref(s->ids);
     buf_free(&s->held);
     harmony_free(&s->harmony);
     free(s);
@@ -107,11 +112,11 @@ static void say(struct chat_split *s, struct buf *to, size_t n)
     drop(s, n);
 }
 
-/* An id that the same answer has again: by the call and its number. */
-static void make_id(const json_t *call, int index, char out[14])
+/* An id that the same answer to the same prompt has again: by both, and the call's number. */
+static void make_id(const struct chat_split *s, const json_t *call, char out[14])
 {
     char *text = json_dumps(call, JSON_COMPACT | JSON_SORT_KEYS);
-    uint64_t h = 0xcbf29ce484222325u + (uint64_t)index;
+    uint64_t h = (0xcbf29ce484222325u ^ s->salt) + (uint64_t)s->n_calls;
     for (const char *p = text ? text : ""; *p; p++)
         h = (h ^ (unsigned char)*p) * 0x100000001b3u;
     free(text);
@@ -128,13 +133,23 @@ static void give_calls(struct chat_split *s, json_t *calls, struct chat_said *ou
         const json_t *one = json_array_get(calls, i);
         const char *own = json_string_value(json_object_get(one, "id"));
         char id[14];
-        make_id(one, s->n_calls, id);
+        if (s->most_calls && s->n_calls >= s->most_calls)
+            return; /* parallel_tool_calls: false */
+        make_id(s, one, id);
+        if (!own || !own[0] || json_object_get(s->ids, own))
+            own = id;
         json_t *call =
-            json_pack("{s:s, s:{s:i, s:O, s:O}}", "id", own && own[0] ? own : id, "function",
+            json_pack("{s:s, s:{s:i, s:O, s:O}}", "id", own, "function",
                       "index", s->n_calls++, "name", json_object_get(one, "name"), "arguments",
                       json_object_get(one, "arguments"));
-        if (!out->calls)
+        if (!out->calls) {
             out->calls = json_array();
+            out->n_text_before = out->text.n;
+        }
+        if (!s->ids)
+            s->ids = json_object();
+        if (!s->ids || json_object_set_new(s->ids, own, json_true()))
+            s->oom = true;
         if (!call || !out->calls || json_array_append_new(out->calls, call))
             s->oom = true;
     }
@@ -165,9 +180,10 @@ struct tags {
 static void tags_of(const struct chat_split *s, struct tags *t)
 {
     *t = (struct tags){.n = 0};
-    if (!s->tools)
+    /* Without tools their tags are text; what stands around an answer never is. */
+    if (!s->tools && s->f->kind != CALLS_COMMAND_A)
         return;
-    for (int i = 0; i < 3 && s->f->open[i]; i++)
+    for (int i = 0; s->tools && i < 3 && s->f->open[i]; i++)
         t->v[t->n++] = s->f->open[i];
     t->n_open = t->n;
     /* Qwen3-Coder sometimes leaves the outer tag out. */
@@ -537,4 +553,17 @@ int chat_split_feed(struct chat_split *s, const char *p, size_t n, struct chat_s
 int chat_split_end(struct chat_split *s, struct chat_said *out)
 {
     return take(s, true, out);
+}
+
+void chat_split_calls(struct chat_split *s, uint64_t salt, bool one_call)
+{
+    s->salt = salt;
+    s->most_calls = one_call ? 1 : 0;
+}
+
+bool chat_split_thinks(const struct chat_split *s)
+{
+    if (s->f->body == BODY_HARMONY)
+        return s->harmony.state == H_TEXT && s->harmony.what == H_THINK;
+    return s->state == S_THINK_BLANK || s->state == S_THINKING;
 }

@@ -31,6 +31,8 @@ struct call_format {
 };
 extern const struct call_format call_formats[];
 const struct call_format *format_of(enum chat_calls kind);
+/* The format of a manner: its own tags in place of the table's; they live as long as the manner. */
+void format_for(const struct chat_manner *m, struct call_format *out);
 
 /* bodies.c: calls of a complete body, appended to `calls`: {"name": .., "arguments": {..}} and,
  * where the model gave one, "id". -1: it is no call (nothing was appended), or no memory
@@ -59,6 +61,7 @@ json_t *typed_value(const char *p, size_t n, const json_t *schema);
 struct harmony {
     enum { H_HEADER, H_TEXT } state;
     enum { H_THINK, H_SAY, H_CALL } what;
+    bool any; /* a header was read */
     char to[128];
     struct buf header, call;
 };

@@ -138,11 +138,19 @@ static void trim_infos(struct eng *g)
     }
 }
 
+static uint64_t hash_of(const char *text)
+{
+    uint64_t h = text ? 0xcbf29ce484222325u : 0;
+    for (; text && *text; text++)
+        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+    return h;
+}
+
 /* Under the lock. */
-static struct info_entry *find_info(struct eng *g, const struct digest *d)
+static struct info_entry *find_info(struct eng *g, const struct digest *d, uint64_t words)
 {
     struct info_entry *n = g->infos;
-    while (n && memcmp(&n->key, d, sizeof n->key))
+    while (n && (n->words != words || memcmp(&n->key, d, sizeof n->key)))
         n = n->next;
     if (n) {
         n->n_users++;
@@ -157,8 +165,9 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
     if (!m->model_layer)
         return err_set(e, ERR_INPUT, "this model has no GGUF file");
     const struct digest *d = &m->model_layer->digest;
+    const uint64_t words = hash_of(m->template_text);
     pthread_mutex_lock(&g->lock);
-    struct info_entry *n = find_info(g, d);
+    struct info_entry *n = find_info(g, d, words);
     pthread_mutex_unlock(&g->lock);
     if (!n) {
         struct info_entry *fresh = calloc(1, sizeof *fresh);
@@ -170,14 +179,15 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
         }
         fresh->info.chat_template = fresh->chat_template;
         fresh->key = *d;
+        fresh->words = words;
         fresh->n_bytes =
             sizeof *fresh + (fresh->chat_template ? strlen(fresh->chat_template) + 1 : 0);
         pthread_mutex_lock(&g->lock);
-        n = find_info(g, d);
+        n = find_info(g, d, words);
         if (!n) {
             fresh->next = g->infos;
             g->infos = fresh;
-            n = find_info(g, d);
+            n = find_info(g, d, words);
             mem_add(&g->mem, fresh->n_bytes); /* small and bounded: like jobs it holds up nobody */
             atomic_fetch_add(&g->job_bytes, fresh->n_bytes);
             trim_infos(g);

@@ -328,7 +328,8 @@ static void add_guesses(struct slot *s, struct plan *p)
 /* What may be sent goes to the sink, with the log-probabilities of the tokens that begin in it. */
 static int give(struct slot *s, struct eng_job *j, struct buf *text, uint64_t sent, struct err *e)
 {
-    struct eng_piece p = {.text = text->n ? text->p : "", .n = text->n};
+    struct eng_piece p = {
+        .text = text->n ? text->p : "", .n = text->n, .eval_count = j->stats.eval_count};
     int rc = 0;
     if (text->failed)
         rc = err_set(e, ERR_MEMORY, "no memory for the answer");

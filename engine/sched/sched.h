@@ -147,6 +147,7 @@ struct info_entry { /* all fields but the first three never change */
     uint64_t used;           /* lock; by eng.info_clock */
     size_t n_bytes;
     struct digest key;
+    uint64_t words; /* the model's own template, which decides what it can do: its hash */
     struct eng_info info;
     char *chat_template;
 };

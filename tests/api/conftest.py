@@ -63,7 +63,7 @@ def byte_letters():
     return [letters[b] for b in range(256)]
 
 
-def forge_gguf(salt="", keys=()):
+def forge_gguf(salt="", keys=(), template=JINJA):
     """A small right file: architecture llama, a chat template, a token for each byte and two
     control tokens (256, 257), one F32 tensor."""
     tokens = byte_letters() + ["<|im_start|>", "<|im_end|>"]
@@ -82,7 +82,7 @@ def forge_gguf(salt="", keys=()):
           ("tokenizer.ggml.merges", 9, struct.pack("<IQ", 8, 0)),
           ("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 257)),
           ("tokenizer.ggml.add_bos_token", 7, b"\0"),
-          ("tokenizer.chat_template", 8, gguf_text(JINJA)), *keys]
+          ("tokenizer.chat_template", 8, gguf_text(template)), *keys]
     out = b"GGUF" + struct.pack("<IQQ", 3, 1, len(kv))
     for key, kind, value in kv:
         out += gguf_text(key) + struct.pack("<I", kind) + value
