@@ -12,12 +12,12 @@
 #define VNNI 1
 #define COLUMNS 6
 
-AI vi dot32(vi sum, vi u, vi s)
+AI vi dot32(vi sum, vi u, const int32_t *s)
 {
 #ifdef __AVXVNNI__
-    return _mm256_dpbusd_avx_epi32(sum, u, s);
+    return _mm256_dpbusd_avx_epi32(sum, u, i_set(*s));
 #else
-    return _mm256_dpbusd_epi32(sum, u, s);
+    return _mm256_dpbusd_epi32(sum, u, i_set(*s));
 #endif
 }
 

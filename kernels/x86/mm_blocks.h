@@ -86,7 +86,7 @@ AI void sums(int type, int half, bool panel, const int C, const void *b, const i
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++) {
                 if (VNNI) {
-                    s[r][c] = dot32(s[r][c], w[r], x);
+                    s[r][c] = dot32(s[r][c], w[r], a + (A32_CODES + g) * C + c);
                     continue;
                 }
                 vi p;

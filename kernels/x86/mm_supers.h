@@ -134,7 +134,7 @@ AI void sums(int type, bool panel, const int C, const int c0, const int n, const
                 if (VNNI) {
 #pragma GCC unroll 2
                     for (int r = 0; r < R; r++)
-                        v[r][c] = dot32(v[r][c], w[r], x);
+                        v[r][c] = dot32(v[r][c], w[r], a + (A32_CODES + g) * C + c0 + c);
                     continue;
                 }
                 vi p[R];
@@ -171,6 +171,11 @@ AI void sums(int type, bool panel, const int C, const int c0, const int n, const
     }
 }
 
+AI vf minus_32nd(vi h) /* h / -32 of exact multiples */
+{
+    return v_sub(v_zero(), i_f32(i_sra32(PAIRS ? i_madd(h, i_ones16()) : h, 5)));
+}
+
 /* What a minimum multiplies: d_a * asum (Q2_K: of the half; H0, H1 hold -32 times it). */
 AI vf min_factor(int type, const int32_t *a, int half, int C, int c)
 {
@@ -179,26 +184,40 @@ AI vf min_factor(int type, const int32_t *a, int half, int C, int c)
     vf sum;
     if (KEEP) { /* beside work on zmm scalars are free */
         const int32_t h = a[(A32_H0 + half) * C + c];
-        sum = v_set((float)((PAIRS ? (int16_t)h + (h >> 16) : h) / -32));
+        sum = v_set((float)-((PAIRS ? (int16_t)h + (h >> 16) : h) >> 5));
     } else {
-        const vi h = i_madd(field(a, A32_H0 + half, C, c), i_ones16());
-        sum = v_sub(v_zero(), i_f32(i_sra32(h, 5)));
+        sum = minus_32nd(field(a, A32_H0 + half, C, c));
     }
     return v_mul(field_f(a, A32_D, C, c), sum);
+}
+
+/* The same of all columns at once, one a lane. */
+AI void min_factors(const int32_t *a, int half, int C, float x[16])
+{
+    const int32_t *h = a + (A32_H0 + half) * C;
+    v_st(x, v_mul(v_ld_n((const float *)(const void *)(a + A32_D * C), C),
+                  minus_32nd(f_bits(v_ld_n((const float *)(const void *)h, C)))));
 }
 
 /* t[r][c] += the minima of a block. */
 AI void add_minima(int type, const int C, const vf mn[2][R], const int32_t *a, vf t[R][C_MAX])
 {
 #pragma GCC unroll 2
-    for (int half = 0; half < halves(type); half++)
+    for (int half = 0; half < halves(type); half++) {
+        _Alignas(64) float all[16];
+        const bool at_once = type == TYPE_Q2_K && W == 16 && C >= 4;
+        if (at_once) {
+            min_factors(a, half, C, all);
+            __asm__("" : "+m"(all)); /* GCC would permute registers, with masks that spill */
+        }
 #pragma GCC unroll 12
         for (int c = 0; c < C; c++) {
-            const vf x = min_factor(type, a, half, C, c);
+            const vf x = at_once ? v_bcast(all + c) : min_factor(type, a, half, C, c);
 #pragma GCC unroll 2
             for (int r = 0; r < R; r++)
                 t[r][c] = v_fma(mn[half][r], x, t[r][c]);
         }
+    }
 }
 
 AI void zeros(const int C, vf s[R][C_MAX])

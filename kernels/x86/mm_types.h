@@ -3,7 +3,7 @@
  *
  * A file of kernels is an ISA (dots_....h: its vectors, VNNI, COLUMNS), a template (mm_blocks.h,
  * mm_supers.h) and mm_make.h, which makes a function of each type and width:
- *   VNNI     dot32(sum, codes, activations) adds unsigned x signed bytes into int32
+ *   VNNI     dot32(sum, codes, where 4 activations are) adds unsigned x signed bytes into int32
  *   else     vpmaddubsw into int16, widened by vpmaddwd
  *   COLUMNS  the widest tile. 6 where columns are laid out for int16 sums, 12 for int32 (a32.h) */
 #ifndef CHASKI_KERNELS_X86_MM_TYPES_H
@@ -21,7 +21,7 @@ enum {
 };
 
 #if !VNNI
-AI vi dot32(vi sum, vi u, vi s) /* not used */
+AI vi dot32(vi sum, vi u, const int32_t *s) /* not used */
 {
     (void)u, (void)s;
     return sum;
