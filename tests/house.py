@@ -24,6 +24,9 @@ OUTSIDE = {"tests", "benchmarks"}  # they may look anywhere
 LONG = 900  # lines; past this a second idea lives in a file. Tables of numbers are exempt:
 TABLES = re.compile(r"(_tables?|tables|unicode|codebook|grids?)[a-z_]*\.[ch]$")
 
+TOP = {"engine", "kernels", "gguf", "http", "tests", "benchmarks", "tools", "README.md", "LICENSE",
+       "meson.build", "meson_options.txt"}
+
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.M)
 # what a room below tools/ may not call, and where it may all the same
 FORBIDDEN = [
@@ -128,6 +131,8 @@ def main():
             print(f"{n:6} {path}")
         return 0
     found = list(breaches(root))
+    found += ["%s: not a place of the top level" % p.name for p in sorted(root.iterdir())
+              if not p.name.startswith((".", "build")) and p.name not in TOP]
     print("\n".join(found) or "house: every include goes through a door")
     return 1 if found else 0
 

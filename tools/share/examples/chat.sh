@@ -1,6 +1,6 @@
 #!/bin/sh
 # One question to a model of the store, the answer as it comes.
-#     share/examples/chat.sh MODEL "Why is the sky blue?"
+#     tools/share/examples/chat.sh MODEL "Why is the sky blue?"
 # CHASKI_API_KEY is sent when it is set.
 set -eu
 host=${OLLAMA_HOST:-127.0.0.1:11434}
