@@ -26,7 +26,7 @@
 #include "engine/text.h"
 #include "engine/sched/meter.h"
 
-enum { MAX_MODELS = 16 };
+enum { MAX_MODELS = 64 };
 
 struct known { /* eng_model_info's cache */
     struct known *next;

@@ -282,12 +282,14 @@ static void test_grammars(void **state)
         const int rc =
             chat_grammar(&m, &(struct chat_rules){.tools = tools, .think = true, .inside = inside}, &gbnf, &schemas, &e);
         if (rc == 0 && x->calls[0] && strstr(x->calls, GET) && !strstr(x->answer, "CALL_ID") &&
-            !strstr(x->answer, "\"id\"") && !strstr(x->answer, ".call(") &&
+            !strstr(x->answer, "\"id\"") && !strstr(x->answer, ".call(") && !strstr(x->answer, "'Rome'") &&
             strcmp(x->template_text, "<tool_call>") != 0) {
             struct grammar *g = grammar_gbnf(gbnf.p, gbnf.n, schemas, &e);
             if (!g)
                 fail_msg("%s\n%s", e.text, gbnf.p);
-            const uint32_t at = grammar_steps(g, grammar_start(g), x->answer, strlen(x->answer));
+            const char *last = strstr(x->answer, "<|call|>"); /* an end token, no text */
+            const size_t len = last ? (size_t)(last - x->answer) : strlen(x->answer);
+            const uint32_t at = grammar_steps(g, grammar_start(g), x->answer, len);
             if (!grammar_may_end(g, at))
                 fail_msg("the grammar does not take: %s\n%s", x->answer, gbnf.p);
             char *bad = strdup(x->answer), *two = strstr(bad, ": 2");
@@ -305,7 +307,7 @@ static void test_grammars(void **state)
         json_decref(schemas);
         json_decref(tools);
     }
-    assert_true(n >= 8);
+    assert_true(n >= 16);
 }
 
 static void test_the_same_call_has_the_same_id(void **state)

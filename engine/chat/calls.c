@@ -12,8 +12,7 @@
 
 enum { MOST_TAG = 64 };
 
-/* A text as a GBNF string. */
-static void put_string(struct buf *b, const char *p, size_t n)
+void gbnf_string(struct buf *b, const char *p, size_t n)
 {
     buf_puts(b, "\"");
     for (size_t i = 0; i < n; i++) {
@@ -32,7 +31,7 @@ static void put_string(struct buf *b, const char *p, size_t n)
 
 static void put_text(struct buf *b, const char *p)
 {
-    put_string(b, p, strlen(p));
+    gbnf_string(b, p, strlen(p));
 }
 
 /* A name as a JSON string, as a GBNF string. */
@@ -43,10 +42,7 @@ static void put_name(struct buf *b, const json_t *name)
     free(json);
 }
 
-/* Rules NAME-0.. : any text in which `tag` does not stand, then the tag, then `then`. `may_end`:
- * the text may also end before the tag comes. */
-static void put_free(struct buf *b, const char *name, const char *tag, const char *then,
-                     bool may_end)
+void gbnf_free(struct buf *b, const char *name, const char *tag, const char *then, bool may_end)
 {
     uint32_t cp[MOST_TAG];
     size_t n = 0, fail[MOST_TAG + 1];
@@ -90,10 +86,24 @@ static void put_free(struct buf *b, const char *name, const char *tag, const cha
 }
 
 /* The parts of a call, for tool i: what stands around its arguments. */
-static int put_call(struct buf *b, const struct call_format *f, const json_t *name, size_t i)
+static int put_call(struct buf *b, const struct call_format *f, const json_t *fn, size_t i,
+                    json_t *schemas)
 {
+    const json_t *name = json_object_get(fn, "name");
     const char *word = json_string_value(name);
     switch (f->kind) {
+    case CALLS_HARMONY:
+        put_text(b, word);
+        buf_printf(b, "\" <|constrain|>json\"? \"<|message|>\" %%t%zu", i);
+        return 0;
+    case CALLS_QWEN_XML:
+    case CALLS_SEED:
+    case CALLS_MINIMAX:
+    case CALLS_GLM:
+        return gbnf_tagged_call(b, f->kind, fn, i, schemas);
+    case CALLS_LFM2:
+    case CALLS_OLMO3:
+        return gbnf_python_call(b, fn, i, schemas);
     case CALLS_HERMES:
     case CALLS_NEMOTRON:
     case CALLS_GRANITE:
@@ -179,11 +189,15 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
     const bool bare = !f->open[0] || f->kind == CALLS_LLAMA3, list = is_list(f->kind);
     const bool may_say = r->choice == CHOICE_AUTO;
     buf_puts(b, "\nbody ::= ");
-    if (list)
+    if (f->kind == CALLS_LFM2)
+        buf_printf(b, "\"[\" call %s\"]\" ", r->one_call ? "" : "( \", \" call )* ");
+    else if (list)
         buf_printf(b, "ws \"[\" ws call ws %s\"]\" ws ",
                    r->one_call ? "" : "( \",\" ws call ws )* ");
     else if (f->body == BODY_NAMED)
         buf_puts(b, "call ");
+    else if ((f->kind == CALLS_MINIMAX || f->kind == CALLS_OLMO3) && !r->one_call)
+        buf_puts(b, "ws call ( ws call )* ws ");
     else
         buf_puts(b, "ws call ws ");
     if (f->close && !bare)
@@ -214,12 +228,28 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
         buf_puts(b, "body )* ws\n");
     }
     if (free_text)
-        put_free(b, "free", f->open[0], "more", true);
+        gbnf_free(b, "free", f->open[0], "more", true);
     buf_puts(b, free_text ? "main ::= free-0\n" : "main ::= ws ");
     if (free_text)
         return;
     put_text(b, f->open[0]);
     buf_puts(b, may_say ? "more | %answer\n" : "more\n");
+}
+
+/* Messages of gpt-oss: thoughts and preambles as many as it likes, then an answer or a call. */
+static int put_harmony(struct buf *b, const struct chat_rules *r)
+{
+    const bool calls = json_array_size(r->tools) > 0, says = r->choice == CHOICE_AUTO;
+    buf_puts(b, "root ::= \"<|channel|>\" ( \"analysis<|message|>\" think-0");
+    if (says && calls && !r->answer)
+        buf_puts(b, " | \"commentary<|message|>\" think-0");
+    if (calls)
+        buf_puts(b, " | \"commentary to=functions.\" call");
+    if (says)
+        buf_printf(b, " | \"final<|message|>\" %s", r->answer ? "%answer" : ".*");
+    buf_puts(b, " )\nagain ::= \"<|start|>assistant\" root\n");
+    gbnf_free(b, "think", "<|end|>", "again", false);
+    return b->failed ? -1 : 0;
 }
 
 int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct buf *b,
@@ -233,8 +263,8 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
     if (!*schemas ||
         (r->answer && json_object_set(*schemas, "answer", (json_t *)(uintptr_t)r->answer)))
         goto none;
-    if (f->body == BODY_HARMONY)
-        return 1;
+    if (f->body == BODY_HARMONY && !json_array_size(r->tools))
+        goto harmony;
     buf_puts(b, "ws ::= [ \\n]{0,16}\n");
     if (!json_array_size(r->tools)) {
         buf_puts(b, r->answer ? "main ::= %answer\n" : "main ::= .*\n");
@@ -247,15 +277,22 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
             snprintf(key, sizeof key, "t%zu", i);
             if (i)
                 buf_puts(b, " | ");
-            if (!json_is_string(name) || put_call(b, f, name, i))
+            const int rc = json_is_string(name) ? put_call(b, f, fn, i, *schemas) : 1;
+            if (rc < 0)
+                goto none;
+            if (rc > 0)
                 return 1;
             if (json_object_set_new(*schemas, key, arguments_schema(fn)))
                 goto none;
         }
+        buf_puts(b, "\n");
+        gbnf_raw_rules(b, f->kind);
+        if (f->body == BODY_HARMONY)
+            goto harmony;
         put_main(b, f, r);
     }
     if (thinks) {
-        put_free(b, "think", m->think_close, "begun", r->choice == CHOICE_AUTO && !r->answer);
+        gbnf_free(b, "think", m->think_close, "begun", r->choice == CHOICE_AUTO && !r->answer);
         buf_puts(b, "begun ::= ws main\n");
     }
     if (thinks && r->inside) {
@@ -268,6 +305,10 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
         buf_puts(b, "root ::= main\n");
     }
     if (!b->failed)
+        return 0;
+    goto none;
+harmony:
+    if (put_harmony(b, r) == 0)
         return 0;
 none:
     return err_set(e, ERR_MEMORY, "out of memory");

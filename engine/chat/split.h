@@ -57,6 +57,16 @@ bool tool_is_known(const json_t *tools, const char *name, size_t n);
 size_t json_span(const char *p, size_t n);
 json_t *typed_value(const char *p, size_t n, const json_t *schema);
 
+/* calls.c: GBNF. A text as a string; rules NAME-0..: any text in which `tag` does not stand, then the tag,
+ * then `then`. `may_end`: the text may also end before the tag comes. */
+void gbnf_string(struct buf *b, const char *p, size_t n);
+void gbnf_free(struct buf *b, const char *name, const char *tag, const char *then, bool may_end);
+/* calls_code.c: a call of tool i, its values' schemas in `schemas`; -1: no memory. */
+int gbnf_tagged_call(struct buf *b, enum chat_calls kind, const json_t *function, size_t i,
+                     json_t *schemas);
+int gbnf_python_call(struct buf *b, const json_t *function, size_t i, json_t *schemas);
+void gbnf_raw_rules(struct buf *b, enum chat_calls kind); /* that tagged calls use */
+
 /* harmony.c */
 struct harmony {
     enum { H_HEADER, H_TEXT } state;

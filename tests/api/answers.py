@@ -66,3 +66,46 @@ def sse(answer):
         data = next(x[6:] for x in lines if x.startswith("data: "))
         out.append((name, data if data == "[DONE]" else json.loads(data)))
     return out
+
+
+def with_template(data, text):
+    """The bytes of a GGUF file with that chat template in place of its own."""
+    import struct
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+    def skip(kind, at):
+        if kind == 8:
+            return at + 8 + struct.unpack_from("<Q", data, at)[0]
+        if kind != 9:
+            return at + sizes[kind]
+        inner, n = struct.unpack_from("<IQ", data, at)
+        at += 12
+        if inner in sizes:
+            return at + n * sizes[inner]
+        for _ in range(n):
+            at = skip(inner, at)
+        return at
+
+    def string(at):
+        n, = struct.unpack_from("<Q", data, at)
+        return data[at + 8:at + 8 + n], at + 8 + n
+
+    n_tensors, n_kv = struct.unpack_from("<QQ", data, 8)
+    at, kv, align = 24, [], 32
+    for _ in range(n_kv):
+        begin = at
+        key, at = string(at)
+        kind, = struct.unpack_from("<I", data, at)
+        at = skip(kind, at + 4)
+        if key == b"general.alignment":
+            align, = struct.unpack_from("<I", data, at - 4)
+        if key != b"tokenizer.chat_template":
+            kv.append(data[begin:at])
+    begin = at
+    for _ in range(n_tensors):
+        _, at = string(at)
+        at += 4 + 8 * struct.unpack_from("<I", data, at)[0] + 12
+    key = b"tokenizer.chat_template"
+    kv.append(struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(text.encode())) + text.encode())
+    head = data[:16] + struct.pack("<Q", len(kv)) + b"".join(kv) + data[begin:at]
+    return head + b"\0" * (-len(head) % align) + data[at + -at % align:]

@@ -110,7 +110,7 @@ def test_nothing_to_say_loads_the_model(server):
         o = ask(server, **empty)
         assert list(o) == KEYS and o["status"] == "completed" and text_of(o) == "" and len(o["output"]) == 1
         assert o["usage"]["total_tokens"] == 0
-    assert [x["name"] for x in server.get("/api/ps").json()["models"]] == ["m:latest"]
+    assert "m:latest" in [x["name"] for x in server.get("/api/ps").json()["models"]]
     got = events(server.post(R, {"model": "m", "stream": True}).body)
     assert got[-1][0] == "response.completed" and text_of(got[-1][1]["response"]) == ""
 

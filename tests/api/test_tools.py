@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from answers import ARGS, FORMATS, STOP, TOOLS, WEATHER, make_models, say, sse
+from answers import ARGS, FORMATS, TOOLS, WEATHER, make_models, say, sse, with_template
+from conftest import JINJA, model_bytes
 
 fake = pytest.mark.fake
 CUTS = [0, 1, 7]
@@ -288,3 +289,89 @@ def test_anthropic_client(made):
         {"type": "tool_result", "tool_use_id": use.id, "content": "fake:say=2\nwet"}]}]
     r = client.messages.create(model="hermes", max_tokens=500, messages=messages, tools=ANTHROPIC)
     assert r.content[0].text == "wet" and r.stop_reason == "end_turn"
+
+
+# ---- calls that obey their schemas, by a real model ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(server):
+    """The small model, which knows nothing of calls, told by its template to write each format."""
+    for name, (tags, _) in FORMATS.items():
+        text = "{# tools %s #}" % tags + JINJA
+        server.create("r-" + name, files={"m.gguf": server.put_blob(with_template(model_bytes(False), text))})
+    return server
+
+
+def forced(server, name, seed, status=200, **more):
+    a = server.post("/api/chat", {"model": "r-" + name, "messages": [{"role": "user", "content": "Weather in Rome?"}],
+                                  "tools": TOOLS, "stream": False, "tool_choice": "required", "think": False,
+                                  "options": {"seed": seed, "temperature": 1, "num_predict": 160}, **more})
+    assert a.status == status, a.text
+    return a.json()
+
+
+def check_calls(o, names=("get_weather", "stop")):
+    jsonschema = pytest.importorskip("jsonschema")
+    calls = o["message"].get("tool_calls", [])
+    assert calls or o["done_reason"] == "length", o
+    for c in calls:
+        f = c["function"]
+        assert f["name"] in names
+        if f["name"] == "get_weather":
+            jsonschema.validate(f["arguments"], WEATHER["function"]["parameters"])
+    return calls
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", FORMATS)
+def test_forced_calls_always_validate(real, name):
+    for seed in range(3):
+        o = forced(real, name, seed, parallel_tool_calls=False)
+        assert len(check_calls(o)) <= 1 and (o["message"]["content"].strip() == "" or o["done_reason"] == "length"), o
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_tool_by_its_name(real, name):
+    o = forced(real, name, 5, tool_choice={"type": "function", "function": {"name": "get_weather"}})
+    assert len(check_calls(o, ["get_weather"])) == 1 or o["done_reason"] == "length"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_beside_tools(real, name):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = {"type": "object", "properties": {"mood": {"enum": ["good", "bad"]}}, "required": ["mood"],
+              "additionalProperties": False}
+    for seed in range(3):
+        o = forced(real, name, seed, tool_choice="auto", format=schema)
+        if o["done_reason"] == "length":
+            continue
+        if not check_calls({**o, "done_reason": "length"}):
+            jsonschema.validate(json.loads(o["message"]["content"]), schema)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["hermes", "glm", "mistral", "harmony"])
+def test_a_format_behind_thoughts(real, name):
+    schema = {"enum": ["yes", "no"]}
+    for think in (True, False):
+        o = forced(real, name, 1, tools=None, tool_choice=None, format=schema, think=think)
+        assert o["done_reason"] == "length" or json.loads(o["message"]["content"]) in ("yes", "no"), o
+
+
+@pytest.mark.real
+def test_the_other_styles_force_too(real):
+    user = [{"role": "user", "content": "Weather in Rome?"}]
+    o = real.post("/v1/chat/completions", {"model": "r-hermes", "messages": user, "tools": TOOLS, "seed": 1, "max_tokens": 160,
+                                           "tool_choice": "required", "parallel_tool_calls": False}).json()
+    c = o["choices"][0]
+    assert c["finish_reason"] == "length" or len(c["message"]["tool_calls"]) == 1
+    for choice in ({"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "get_weather"}):
+        o = real.post("/v1/messages", {"model": "r-hermes", "max_tokens": 160, "messages": user, "tools": ANTHROPIC,
+                                       "tool_choice": choice, "thinking": {"type": "disabled"}}).json()
+        assert o["stop_reason"] == "max_tokens" or [b["type"] for b in o["content"]] == ["tool_use"], o
+    o = real.post("/v1/responses", {"model": "r-hermes", "input": user, "tools": FLAT, "max_output_tokens": 160,
+                                    "tool_choice": {"type": "function", "name": "get_weather"}}).json()
+    assert o["status"] == "incomplete" or [x["type"] for x in o["output"]] == ["function_call"], o
