@@ -131,6 +131,8 @@ AI void tile(int type, const int C, const struct panel *p, int nb, const int32_t
         f[0][c] = v_ld(acc[c]);
     for (int i = 0; i < nb; i++, a += A32_FIELDS * C) {
         const struct pan *b = &p->b[i];
+        if (!KEEP) /* GCC would hold sums on the stack as well, and store each twice */
+            __asm__("" : "+r"(acc));
 #pragma GCC unroll 2
         for (int half = 0; half < halves(type); half++) {
             vi sum[R][C_MAX];
@@ -138,16 +140,25 @@ AI void tile(int type, const int C, const struct panel *p, int nb, const int32_t
 #pragma GCC unroll 12
             for (int c = 0; c < C; c++) {
                 const vf da = field_f(a, A32_D, C, c);
+                vf v[R], ds = da;
+                if (has_min(type))
+                    ds = field_f(a, A32_DSUM, C, c);
+                if (R > 1 && has_min(type)) /* GCC would broadcast it for each r */
+                    ds = bits_f(i_pin(f_bits(ds)));
 #pragma GCC unroll 2
                 for (int r = 0; r < R; r++) {
-                    vf v = KEEP ? f[r][c] : v_ld(acc[c] + r * W);
-                    v = v_fma(v_mul(floats(half ? b->s1 : b->s0, r), da), i_f32(sum[r][c]), v);
+                    v[r] = KEEP ? f[r][c] : v_ld(acc[c] + r * W);
+                    v[r] =
+                        v_fma(v_mul(floats(half ? b->s1 : b->s0, r), da), i_f32(sum[r][c]), v[r]);
+                }
+#pragma GCC unroll 2
+                for (int r = 0; r < R; r++) {
                     if (has_min(type))
-                        v = v_fma(floats(b->s1, r), field_f(a, A32_DSUM, C, c), v);
+                        v[r] = v_fma(floats(b->s1, r), ds, v[r]);
                     if (KEEP)
-                        f[r][c] = v;
+                        f[r][c] = v[r];
                     else
-                        v_st(acc[c] + r * W, v);
+                        v_st(acc[c] + r * W, v[r]);
                 }
             }
         }

@@ -243,6 +243,8 @@ AI void tile(int type, const int C, const struct panel *p, int nb, const int32_t
     for (int u = 0; u < nb / 8; u++, a += 8 * A32_FIELDS * C) {
         vf s[R][C_MAX], t[R][C_MAX];
         zeros(C, s);
+        if (KEEP) /* GCC would hold them in registers during the 8 blocks */
+            __asm__("" : "+r"(acc));
         for (int j = 0; j < 8; j++) {
             const int32_t *aj = a + j * A32_FIELDS * C;
 #pragma GCC unroll 2
