@@ -17,14 +17,17 @@ struct chat_template {
     struct go_template go;
 };
 
-static int parse_jinja(struct chat_template *t, struct err *e)
+static int parse(struct chat_template *t, struct err *e)
 {
     jmp_buf out;
     t->memory.out = &out;
     t->memory.e = e;
     if (setjmp(out))
         return -1;
-    t->jinja = tpl_parse(&t->memory, t->source, t->n_source);
+    if (t->lang == CHAT_GO)
+        go_parse(&t->go, &t->memory, t->source, t->n_source);
+    else
+        t->jinja = tpl_parse(&t->memory, t->source, t->n_source);
     t->memory.out = NULL;
     t->memory.e = NULL;
     return 0;
@@ -52,7 +55,7 @@ struct chat_template *chat_template_new(enum chat_language lang, const char *sou
     t->source[n] = 0;
     t->n_source = n;
     t->lang = lang;
-    if (lang == CHAT_GO ? go_parse(&t->go, t->source, n, e) : parse_jinja(t, e)) {
+    if (parse(t, e)) {
         chat_template_free(t);
         return NULL;
     }
@@ -64,7 +67,6 @@ void chat_template_free(struct chat_template *t)
     if (!t)
         return;
     tpl_pools_free(&t->memory);
-    buf_free(&t->go.parts);
     free(t->source);
     free(t);
 }
@@ -140,25 +142,31 @@ static void set_globals(struct tpl *c, const struct jinja *j, const json_t *inpu
 
 /* ---- rendering ------------------------------------------------------------------------------- */
 
-static int run(struct tpl *c, const struct jinja *j, const json_t *input, struct sink *to)
+static int run(struct tpl *c, const struct chat_template *t, const json_t *input, struct sink *to)
 {
     jmp_buf out;
     c->out = &out;
     if (setjmp(out))
         return -1;
     set_now(c, input);
-    set_globals(c, j, input);
     c->to = to;
-    tpl_exec_all(c, j->body, NULL);
+    if (t->lang == CHAT_GO) {
+        go_render(&t->go, c, input);
+        return 0;
+    }
+    set_globals(c, t->jinja, input);
+    tpl_exec_all(c, t->jinja->body, NULL);
     return 0;
 }
 
-static int render_jinja(const struct chat_template *t, const json_t *input,
-                        struct chat_prompt *out, struct err *e)
+int chat_render(const struct chat_template *t, const json_t *input, struct chat_prompt *out,
+                struct err *e)
 {
+    if (!json_is_object(input))
+        return err_set(e, ERR_INPUT, "template: the input is not a JSON object");
     struct tpl c = {.e = e, .t = t->jinja};
     struct sink to = {0};
-    int rc = run(&c, t->jinja, input, &to);
+    int rc = run(&c, t, input, &to);
     if (rc == 0 && to.n_sp) {
         out->trusted = malloc(to.n_sp * sizeof *out->trusted);
         if (out->trusted) {
@@ -172,16 +180,6 @@ static int render_jinja(const struct chat_template *t, const json_t *input,
             rc = err_set(e, ERR_MEMORY, "template: no memory");
     }
     tpl_pools_free(&c);
-    return rc;
-}
-
-int chat_render(const struct chat_template *t, const json_t *input, struct chat_prompt *out,
-                struct err *e)
-{
-    if (!json_is_object(input))
-        return err_set(e, ERR_INPUT, "template: the input is not a JSON object");
-    int rc = t->lang == CHAT_GO ? go_render(&t->go, t->source, input, out, e)
-                                : render_jinja(t, input, out, e);
     if (rc)
         chat_prompt_free(out);
     return rc;
