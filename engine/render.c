@@ -16,19 +16,6 @@ static json_t *token_text(const struct tok_vocab *v, tok_id id)
     return s ? s : json_string("");
 }
 
-/* The text of messages without a template: user's and assistant's contents, one after another. */
-static void contents_only(const json_t *messages, struct buf *out)
-{
-    size_t i;
-    const json_t *m;
-    json_array_foreach (messages, i, m) {
-        const char *role = json_string_value(json_object_get(m, "role"));
-        const json_t *c = json_object_get(m, "content");
-        if (role && (!strcmp(role, "user") || !strcmp(role, "assistant")) && json_is_string(c))
-            buf_add(out, json_string_value(c), json_string_length(c));
-    }
-}
-
 /* The last message is the assistant's and goes on: cut what the template put behind its text. */
 static void cut_behind_last(const json_t *messages, struct chat_prompt *p)
 {
@@ -62,35 +49,32 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
             *e = *r->tpl_err;
         return -1;
     }
+    /* Neither a TEMPLATE nor a template in the file: contents alone, as the reference has it. */
+    static const char bare[] = "{{ .Prompt }}";
     struct chat_template *own = NULL;
     const struct chat_template *t = r->tpl;
-    if (template_text) {
-        own = chat_template_new(CHAT_GO, template_text, strlen(template_text), e);
+    if (template_text || !t) {
+        const char *source = template_text ? template_text : bare;
+        t = own = chat_template_new(CHAT_GO, source, strlen(source), e);
         if (!own)
             return -1;
-        t = NULL; /* only the bare prompt template gets here: contents alone */
     }
     int rc = -1;
-    if (!t) {
-        contents_only(messages, &out->text);
-        rc = out->text.failed ? err_set(e, ERR_MEMORY, "no memory for the prompt") : 0;
-    } else {
-        json_t *in = json_copy((json_t *)(uintptr_t)chat);
-        char now[32];
-        const time_t sec = time(NULL);
-        struct tm tm;
-        localtime_r(&sec, &tm);
-        strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &tm);
-        if (!in || json_object_set(in, "messages", (json_t *)(uintptr_t)messages) ||
-            json_object_set_new(in, "add_generation_prompt", json_boolean(!continue_last)) ||
-            json_object_set_new(in, "bos_token", token_text(r->vocab, tok_bos(r->vocab))) ||
-            json_object_set_new(in, "eos_token", token_text(r->vocab, tok_eos(r->vocab))) ||
-            json_object_set_new(in, "$now", json_string(now)))
-            err_set(e, ERR_MEMORY, "no memory for the prompt");
-        else
-            rc = chat_render(t, in, out, e);
-        json_decref(in);
-    }
+    json_t *in = json_copy((json_t *)(uintptr_t)chat);
+    char now[32];
+    const time_t sec = time(NULL);
+    struct tm tm;
+    localtime_r(&sec, &tm);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (!in || json_object_set(in, "messages", (json_t *)(uintptr_t)messages) ||
+        json_object_set_new(in, "add_generation_prompt", json_boolean(!continue_last)) ||
+        json_object_set_new(in, "bos_token", token_text(r->vocab, tok_bos(r->vocab))) ||
+        json_object_set_new(in, "eos_token", token_text(r->vocab, tok_eos(r->vocab))) ||
+        json_object_set_new(in, "$now", json_string(now)))
+        err_set(e, ERR_MEMORY, "no memory for the prompt");
+    else
+        rc = chat_render(t, in, out, e);
+    json_decref(in);
     if (!rc && continue_last)
         cut_behind_last(messages, out);
     chat_template_free(own);

@@ -2,6 +2,7 @@
  *
  * What can be checked without the disk is answered with its status before the stream begins. The
  * store works on this worker thread and tells each step, which becomes a line. */
+#include "engine/chat/chat.h"
 #include "http/inside.h"
 
 #include <stdlib.h>
@@ -159,6 +160,17 @@ static const char *or_null(const char *s)
     return s && s[0] ? s : NULL;
 }
 
+static int check_template(const char *source, struct err *e)
+{
+    struct err why = {0};
+    struct chat_template *t =
+        source ? chat_template_new(CHAT_GO, source, strlen(source), &why) : NULL;
+    if (source && !t)
+        return err_set(e, why.code, "template error: %s", why.text);
+    chat_template_free(t);
+    return 0;
+}
+
 static int read_making(struct making *k, const char *p, size_t n, struct err *e)
 {
     struct store_create *w = &k->want;
@@ -195,6 +207,8 @@ static int read_making(struct making *k, const char *p, size_t n, struct err *e)
         return err_set(e, ERR_INPUT, "neither 'from' or 'files' was specified");
     }
     w->template_text = or_null(w->template_text);
+    if (check_template(w->template_text, e) != 0)
+        return -1;
     w->system = or_null(w->system);
     w->renderer = or_null(w->renderer);
     w->parser = or_null(w->parser);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "engine/chat/chat.h"
 #include "engine/engine.h"
 #include "engine/info.h"
 #include "engine/text.h"
@@ -539,11 +540,12 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
             said = *end == '\n' ? strdup(end + 1) : NULL;
         }
     }
-    if (r->template_text && !said) {
-        const char *t = r->template_text;
-        if (strcmp(t, "{{ .Prompt }}") != 0)
-            return err_set(e, ERR_UNSUPPORTED,
-                           "the Go template of this model is not supported yet: %.40s", t);
+    if (r->template_text && !said) { /* as the engine does */
+        struct chat_template *t =
+            chat_template_new(CHAT_GO, r->template_text, strlen(r->template_text), e);
+        if (!t)
+            return -1;
+        chat_template_free(t);
     }
     struct eng_job *j = calloc(1, sizeof *j);
     if (!j) {

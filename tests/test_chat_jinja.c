@@ -321,26 +321,6 @@ static void a_text_that_grows_in_place_does_not_change_the_older_one(void **stat
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
-static void go_templates_print_the_prompt_or_say_that_they_wait(void **state)
-{
-    const char good[] = "Q: \n {{- .Prompt -}} \n!";
-    struct err e = {0};
-    struct chat_prompt p = {0};
-    struct chat_template *t = chat_template_new(CHAT_GO, good, strlen(good), &e);
-    assert_non_null(t);
-    json_t *in = json_loads("{\"prompt\": \"hi\"}", 0, NULL);
-    assert_int_equal(chat_render(t, in, &p, &e), 0);
-    assert_string_equal(p.text.p, "Q:hi!");
-    assert_int_equal(p.n_trusted, 2);
-    chat_prompt_free(&p);
-    json_decref(in);
-    chat_template_free(t);
-    const char other[] = "{{ if .System }}x{{ end }}";
-    assert_null(chat_template_new(CHAT_GO, other, strlen(other), &e));
-    assert_int_equal(e.code, ERR_UNSUPPORTED);
-    assert_string_equal(e.text, "Go templates are not supported yet: if .System");
-}
-
 static void a_template_mentions_words_of_its_source(void **state)
 {
     struct err e = {0};
@@ -386,7 +366,6 @@ int main(void)
         cmocka_unit_test(text_that_looks_like_a_literal_stays_the_conversations),
         cmocka_unit_test(a_role_of_the_fixed_set_is_trusted_and_any_other_is_not),
         cmocka_unit_test(a_text_that_grows_in_place_does_not_change_the_older_one),
-        cmocka_unit_test(go_templates_print_the_prompt_or_say_that_they_wait),
         cmocka_unit_test(a_template_mentions_words_of_its_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

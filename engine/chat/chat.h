@@ -14,8 +14,8 @@ enum chat_language { CHAT_JINJA, CHAT_GO };
 
 struct chat_template; /* parsed; read-only, so any number of threads may render it */
 
-/* Parse `source`. CHAT_JINJA: ERR_INPUT with line and column for a syntax error. CHAT_GO: only
- * templates that amount to `{{ .Prompt }}` or plain text; others give ERR_UNSUPPORTED. */
+/* Parse `source`. ERR_INPUT with line and column for a syntax error; of a Go template in Go's own
+ * words: "template: :1: unclosed action (line 1, column 3)". */
 struct chat_template *chat_template_new(enum chat_language lang, const char *source, size_t n,
                                         struct err *e);
 void chat_template_free(struct chat_template *t);
@@ -31,7 +31,8 @@ struct chat_prompt {
 void chat_prompt_free(struct chat_prompt *p);
 
 /* Render. `input` is a JSON object; each key is a variable of the template (Jinja: messages,
- * tools, add_generation_prompt, bos_token, eos_token, ...; Go: messages, prompt, system, suffix).
+ * tools, add_generation_prompt, bos_token, eos_token, ...; Go: messages, tools, think, or prompt and
+ * suffix; enable_thinking and reasoning_effort stand for think).
  * The key "$now" ("2026-01-31T12:34:56", optional) is the time for strftime_now. ERR_INPUT: the
  * template raised (the text is its own words), or used what is not there, or passed a limit (the
  * text says which and where). `out` must be zeroed by the caller. */

@@ -16,15 +16,44 @@ enum {
     GO_MAX_TEMPLATES = 100 /* {{ template }} inside each other, while running */
 };
 
-/* ---- tree (go_lex.c, go_parse.c) --------------------------------------------------------------- */
+/* ---- tree (go_lex.c, go_parse.c) ---------------------------------------------------------------
+ */
 
 enum go_item {
-    GO_I_ERROR, GO_I_BOOL, GO_I_CHAR, GO_I_CHARCONST, GO_I_COMPLEX, GO_I_ASSIGN, GO_I_DECLARE,
-    GO_I_EOF, GO_I_FIELD, GO_I_IDENT, GO_I_LEFT, GO_I_LPAREN, GO_I_NUMBER, GO_I_PIPE, GO_I_RAW,
-    GO_I_RIGHT, GO_I_RPAREN, GO_I_SPACE, GO_I_STRING, GO_I_TEXT, GO_I_VAR,
+    GO_I_ERROR,
+    GO_I_BOOL,
+    GO_I_CHAR,
+    GO_I_CHARCONST,
+    GO_I_COMPLEX,
+    GO_I_ASSIGN,
+    GO_I_DECLARE,
+    GO_I_EOF,
+    GO_I_FIELD,
+    GO_I_IDENT,
+    GO_I_LEFT,
+    GO_I_LPAREN,
+    GO_I_NUMBER,
+    GO_I_PIPE,
+    GO_I_RAW,
+    GO_I_RIGHT,
+    GO_I_RPAREN,
+    GO_I_SPACE,
+    GO_I_STRING,
+    GO_I_TEXT,
+    GO_I_VAR,
     GO_I_KEYWORD, /* only to mark off what follows */
-    GO_I_BLOCK, GO_I_BREAK, GO_I_CONTINUE, GO_I_DOT, GO_I_DEFINE, GO_I_ELSE, GO_I_END, GO_I_IF,
-    GO_I_NIL, GO_I_RANGE, GO_I_TEMPLATE, GO_I_WITH,
+    GO_I_BLOCK,
+    GO_I_BREAK,
+    GO_I_CONTINUE,
+    GO_I_DOT,
+    GO_I_DEFINE,
+    GO_I_ELSE,
+    GO_I_END,
+    GO_I_IF,
+    GO_I_NIL,
+    GO_I_RANGE,
+    GO_I_TEMPLATE,
+    GO_I_WITH,
 };
 struct go_token {
     enum go_item type;
@@ -45,9 +74,28 @@ bool go_is_space(uint32_t ch);
 bool go_is_word(uint32_t cp); /* a letter, a digit, _ */
 
 enum go_node_type {
-    GO_N_TEXT, GO_N_ACTION, GO_N_IF, GO_N_WITH, GO_N_RANGE, GO_N_BREAK, GO_N_CONTINUE,
-    GO_N_TEMPLATE, GO_N_END, GO_N_ELSE, GO_N_LIST, GO_N_PIPE, GO_N_COMMAND, GO_N_IDENT, GO_N_DOT,
-    GO_N_NIL, GO_N_FIELD, GO_N_VAR, GO_N_CHAIN, GO_N_BOOL, GO_N_NUMBER, GO_N_STRING,
+    GO_N_TEXT,
+    GO_N_ACTION,
+    GO_N_IF,
+    GO_N_WITH,
+    GO_N_RANGE,
+    GO_N_BREAK,
+    GO_N_CONTINUE,
+    GO_N_TEMPLATE,
+    GO_N_END,
+    GO_N_ELSE,
+    GO_N_LIST,
+    GO_N_PIPE,
+    GO_N_COMMAND,
+    GO_N_IDENT,
+    GO_N_DOT,
+    GO_N_NIL,
+    GO_N_FIELD,
+    GO_N_VAR,
+    GO_N_CHAIN,
+    GO_N_BOOL,
+    GO_N_NUMBER,
+    GO_N_STRING,
 };
 enum go_number { GO_NUM_INT, GO_NUM_FLOAT, GO_NUM_COMPLEX, GO_NUM_TOO_BIG };
 struct go_node {
@@ -59,9 +107,9 @@ struct go_node {
     size_t n_decl;
     bool assign;
     struct go_node *pipe, *list, *alt; /* of actions and blocks */
-    struct str *text; /* text, word, value of a string, name of a template; number: as written */
+    struct str *text;   /* text, word, value of a string, name of a template; number: as written */
     struct str *source; /* string: as written */
-    struct str **name; /* field, variable, chain */
+    struct str **name;  /* field, variable, chain */
     size_t n_name;
     const struct go_func *fn; /* identifier */
     enum go_number number;
@@ -90,7 +138,8 @@ bool go_empty(const struct go_node *list); /* nothing but white space */
 
 /* go_tree.c: what the tree says */
 void go_put_node(struct tpl *c, struct sink *k, const struct go_node *n); /* as Go prints it */
-void go_look(struct go_template *g, struct tpl *c); /* variables, the answer's place, the cut tree */
+void go_look(struct go_template *g,
+             struct tpl *c); /* variables, the answer's place, the cut tree */
 /* Tags by 7.1 and 8.1 of the page: copies cut to `cap`, "" where there is none. */
 void go_thinking_tags(const struct go_template *g, char *open, char *close, size_t cap);
 void go_call_tag(const struct go_template *g, char *tag, size_t cap);
@@ -99,12 +148,21 @@ void go_call_tag(const struct go_template *g, char *tag, size_t cap);
 const char *go_read_number(struct tpl *c, struct go_node *n, struct text t, enum go_item type);
 struct str *go_unquote(struct tpl *c, struct text t); /* NULL: not one */
 
-/* ---- values (go_value.c) ----------------------------------------------------------------------- */
+/* ---- values (go_value.c) -----------------------------------------------------------------------
+ */
 
 enum go_type {
     GO_INVALID, /* no value */
     GO_NIL,     /* an empty interface */
-    GO_BOOL, GO_INT, GO_BYTE, GO_FLOAT, GO_COMPLEX, GO_STRING, GO_LIST, GO_MAP, GO_RECORD,
+    GO_BOOL,
+    GO_INT,
+    GO_BYTE,
+    GO_FLOAT,
+    GO_COMPLEX,
+    GO_STRING,
+    GO_LIST,
+    GO_MAP,
+    GO_RECORD,
 };
 struct gv {
     enum go_type type;
@@ -190,7 +248,8 @@ void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, st
 size_t go_float_text(double f, char out[40]); /* the shortest, as %v has it */
 size_t go_shortest(double f, char out[40]);   /* d.ddde[+-]xx, with the fewest digits */
 
-/* ---- running (go_run.c, go_func.c, go_chat.c) -------------------------------------------------- */
+/* ---- running (go_run.c, go_func.c, go_chat.c) --------------------------------------------------
+ */
 
 struct go_var {
     struct str *name;
@@ -205,7 +264,8 @@ struct go_run {
     size_t n_var, cap_var;
     int depth;
 };
-_Noreturn void go_fail(struct go_run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void go_fail(struct go_run *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 void go_execute(struct go_run *r, const struct go_node *root, struct gv dot);
 
 struct go_func {

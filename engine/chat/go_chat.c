@@ -67,10 +67,10 @@ static void insert(const struct go_template *g, struct tpl *c, const json_t *pro
                    const json_t *suffix, const struct think *t)
 {
     struct gv dot = new_dot(c, t, tpl_str(c, "", 0, true));
-    set(c, dot.m, "Prompt", go_string(tpl_str(c, json_string_value(prompt),
-                                              json_string_length(prompt), false)));
-    set(c, dot.m, "Suffix", go_string(tpl_str(c, json_string_value(suffix),
-                                              json_string_length(suffix), false)));
+    set(c, dot.m, "Prompt",
+        go_string(tpl_str(c, json_string_value(prompt), json_string_length(prompt), false)));
+    set(c, dot.m, "Suffix",
+        go_string(tpl_str(c, json_string_value(suffix), json_string_length(suffix), false)));
     execute(g, c, g->full, dot);
 }
 

@@ -13,8 +13,9 @@ static int digits(struct text t, size_t at, size_t n, int base, uint32_t *v)
         return -1;
     for (size_t i = 0; i < n; i++) {
         char ch = t.p[at + i];
-        int d = ch >= '0' && ch <= '9' ? ch - '0'
-                : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : 99;
+        int d = ch >= '0' && ch <= '9'                 ? ch - '0'
+                : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10
+                                                       : 99;
         if (d >= base)
             return -1;
         *v = *v * (uint32_t)base + (uint32_t)d;
@@ -157,7 +158,7 @@ static const char *read_char(struct tpl *c, struct go_node *n, struct text t)
     uint32_t cp;
     bool raw;
     size_t at = 1;
-    if (t.n < 3 || (t.p[1] == '\'' ))
+    if (t.n < 3 || (t.p[1] == '\''))
         return "invalid syntax";
     if (one_char(t, &at, '\'', &cp, &raw))
         return "invalid syntax";

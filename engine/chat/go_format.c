@@ -164,14 +164,19 @@ void go_put_value(struct tpl *c, struct sink *k, struct gv v)
 {
     char b[48];
     switch (v.type) { /* the common ones without the way round */
-    case GO_STRING: tpl_put_str(c, k, v.s); return;
-    case GO_BOOL: tpl_puts(c, k, v.b ? "true" : "false"); return;
+    case GO_STRING:
+        tpl_put_str(c, k, v.s);
+        return;
+    case GO_BOOL:
+        tpl_puts(c, k, v.b ? "true" : "false");
+        return;
     case GO_INT:
     case GO_BYTE:
         snprintf(b, sizeof b, "%" PRId64, v.i);
         tpl_puts(c, k, b);
         return;
-    default: go_put_verb(c, k, v, 'v', (struct go_verb){.width = -1, .precision = -1}, 0);
+    default:
+        go_put_verb(c, k, v, 'v', (struct go_verb){.width = -1, .precision = -1}, 0);
     }
 }
 

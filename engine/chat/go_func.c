@@ -32,13 +32,20 @@ enum kind { K_NONE, K_BOOL, K_INT, K_UINT, K_FLOAT, K_COMPLEX, K_STRING };
 static enum kind kind_of(struct gv v)
 {
     switch (v.type) {
-    case GO_BOOL: return K_BOOL;
-    case GO_INT: return K_INT;
-    case GO_BYTE: return K_UINT;
-    case GO_FLOAT: return K_FLOAT;
-    case GO_COMPLEX: return K_COMPLEX;
-    case GO_STRING: return K_STRING;
-    default: return K_NONE;
+    case GO_BOOL:
+        return K_BOOL;
+    case GO_INT:
+        return K_INT;
+    case GO_BYTE:
+        return K_UINT;
+    case GO_FLOAT:
+        return K_FLOAT;
+    case GO_COMPLEX:
+        return K_COMPLEX;
+    case GO_STRING:
+        return K_STRING;
+    default:
+        return K_NONE;
     }
 }
 
@@ -56,15 +63,16 @@ static int compare_text(const struct str *a, const struct str *b)
 
 static bool is_nil(struct gv v)
 {
-    return v.type == GO_INVALID || (v.type == GO_MAP && v.m->nil) || (v.type == GO_LIST && v.l->nil);
+    return v.type == GO_INVALID || (v.type == GO_MAP && v.m->nil) ||
+           (v.type == GO_LIST && v.l->nil);
 }
 
 /* Values of no basic kind can be compared with nil, and pointers with each other. */
 static const char *same_other(struct tpl *c, struct gv a, struct gv b, bool *same)
 {
     if (a.type != b.type && a.type != GO_INVALID && b.type != GO_INVALID)
-        return go_words(c, "non-comparable types %s: %s, %s: %s", shown(c, a, 's'),
-                        go_type_name(a), go_type_name(b), shown(c, b, 'v'));
+        return go_words(c, "non-comparable types %s: %s, %s: %s", shown(c, a, 's'), go_type_name(a),
+                        go_type_name(b), shown(c, b, 'v'));
     if (is_nil(a) || is_nil(b)) {
         *same = is_nil(a) == is_nil(b);
         return NULL;
@@ -88,16 +96,25 @@ static const char *same(struct tpl *c, struct gv a, struct gv b, bool *yes)
         return NULL;
     }
     switch (ka) {
-    case K_BOOL: *yes = a.b == b.b; break;
+    case K_BOOL:
+        *yes = a.b == b.b;
+        break;
     case K_INT:
-    case K_UINT: *yes = a.i == b.i; break;
-    case K_FLOAT: *yes = a.f == b.f; break;
-    case K_COMPLEX: *yes = a.z[0] == b.z[0] && a.z[1] == b.z[1]; break;
+    case K_UINT:
+        *yes = a.i == b.i;
+        break;
+    case K_FLOAT:
+        *yes = a.f == b.f;
+        break;
+    case K_COMPLEX:
+        *yes = a.z[0] == b.z[0] && a.z[1] == b.z[1];
+        break;
     case K_STRING:
         tpl_charge_bytes(c, a.s->n);
         *yes = tpl_str_same(a.s, b.s);
         break;
-    default: return same_other(c, a, b, yes);
+    default:
+        return same_other(c, a, b, yes);
     }
     return NULL;
 }
@@ -134,10 +151,17 @@ static const char *less(const struct gv *args, bool *yes)
         return NULL;
     switch (ka) {
     case K_INT:
-    case K_UINT: *yes = a.i < b.i; break;
-    case K_FLOAT: *yes = a.f < b.f; break;
-    case K_STRING: *yes = compare_text(a.s, b.s) < 0; break;
-    default: return "invalid type for comparison";
+    case K_UINT:
+        *yes = a.i < b.i;
+        break;
+    case K_FLOAT:
+        *yes = a.f < b.f;
+        break;
+    case K_STRING:
+        *yes = compare_text(a.s, b.s) < 0;
+        break;
+    default:
+        return "invalid type for comparison";
     }
     return NULL;
 }
@@ -349,13 +373,26 @@ static const char *fn_html(struct go_run *r, const struct gv *a, size_t n, struc
     for (size_t i = 0; i < s->n; i++) {
         const char *as = NULL;
         switch (s->p[i]) {
-        case '<': as = "&lt;"; break;
-        case '>': as = "&gt;"; break;
-        case '&': as = "&amp;"; break;
-        case '\'': as = "&#39;"; break;
-        case '"': as = "&#34;"; break;
-        case 0: as = "\xef\xbf\xbd"; break;
-        default: continue;
+        case '<':
+            as = "&lt;";
+            break;
+        case '>':
+            as = "&gt;";
+            break;
+        case '&':
+            as = "&amp;";
+            break;
+        case '\'':
+            as = "&#39;";
+            break;
+        case '"':
+            as = "&#34;";
+            break;
+        case 0:
+            as = "\xef\xbf\xbd";
+            break;
+        default:
+            continue;
         }
         tpl_put_part(r->c, &k, s, from, i);
         tpl_puts(r->c, &k, as);

@@ -58,7 +58,7 @@ static void put_float(struct tpl *c, struct sink *k, double f)
 static int by_rank(const void *a, const void *b)
 {
     const struct go_pair *const *x = a, *const *y = b;
-    return (*x)->rank < (*y)->rank ? -1 : (*x)->rank > (*y)->rank;
+    return (*x)->rank<(*y)->rank ? -1 : (*x)->rank>(*y)->rank;
 }
 
 static void put_map(struct tpl *c, struct sink *k, const struct go_map *m)
@@ -81,12 +81,17 @@ static void put_map(struct tpl *c, struct sink *k, const struct go_map *m)
 static bool is_empty(struct gv v)
 {
     switch (v.type) {
-    case GO_STRING: return !v.s->n;
-    case GO_LIST: return !v.l->n;
-    case GO_MAP: return v.face ? false : v.m->pointer ? v.m->nil : !v.m->n;
+    case GO_STRING:
+        return !v.s->n;
+    case GO_LIST:
+        return !v.l->n;
+    case GO_MAP:
+        return v.face ? false : v.m->pointer ? v.m->nil : !v.m->n;
     case GO_NIL:
-    case GO_INVALID: return true;
-    default: return false;
+    case GO_INVALID:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -151,23 +156,35 @@ void go_put_json(struct tpl *c, struct sink *k, struct gv v)
         tpl_fail(c, "values nested deeper than %d", TPL_MAX_VALUE_DEPTH);
     tpl_charge(c, 1);
     switch (v.type) {
-    case GO_BOOL: tpl_puts(c, k, v.b ? "true" : "false"); break;
+    case GO_BOOL:
+        tpl_puts(c, k, v.b ? "true" : "false");
+        break;
     case GO_INT:
     case GO_BYTE:
         snprintf(b, sizeof b, "%" PRId64, v.i);
         tpl_puts(c, k, b);
         break;
-    case GO_FLOAT: put_float(c, k, v.f); break;
-    case GO_STRING: put_string(c, k, v.s); break;
-    case GO_LIST: put_list(c, k, v.l); break;
+    case GO_FLOAT:
+        put_float(c, k, v.f);
+        break;
+    case GO_STRING:
+        put_string(c, k, v.s);
+        break;
+    case GO_LIST:
+        put_list(c, k, v.l);
+        break;
     case GO_MAP:
         if (v.m->nil)
             tpl_puts(c, k, "null");
         else
             put_map(c, k, v.m);
         break;
-    case GO_RECORD: put_record(c, k, v.r); break;
-    default: tpl_puts(c, k, "null"); break;
+    case GO_RECORD:
+        put_record(c, k, v.r);
+        break;
+    default:
+        tpl_puts(c, k, "null");
+        break;
     }
     c->value_depth--;
 }

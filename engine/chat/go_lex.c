@@ -34,8 +34,8 @@ static size_t peek(const struct go_lexer *l, uint32_t *cp)
 
 static struct go_token emit(struct go_lexer *l, enum go_item type)
 {
-    struct go_token t = {type, (uint32_t)l->start, l->start_line,
-                         {l->s + l->start, l->pos - l->start}};
+    struct go_token t = {
+        type, (uint32_t)l->start, l->start_line, {l->s + l->start, l->pos - l->start}};
     for (size_t i = l->start; i < l->pos; i++)
         l->line += l->s[i] == '\n';
     l->start = l->pos;
@@ -51,8 +51,7 @@ static void ignore(struct go_lexer *l)
 static struct go_token wrong(struct go_lexer *l, const char *words)
 {
     l->state = GO_L_END;
-    return (struct go_token){GO_I_ERROR, (uint32_t)l->start, l->start_line,
-                             {words, strlen(words)}};
+    return (struct go_token){GO_I_ERROR, (uint32_t)l->start, l->start_line, {words, strlen(words)}};
 }
 
 static struct go_token wrong_char(struct go_lexer *l, const char *what, uint32_t cp)
@@ -152,10 +151,19 @@ static struct go_token lex_word(struct go_lexer *l, enum go_item type)
     static const struct {
         const char *word;
         enum go_item type;
-    } keys[] = {{"block", GO_I_BLOCK}, {"break", GO_I_BREAK}, {"continue", GO_I_CONTINUE},
-                {"define", GO_I_DEFINE}, {"else", GO_I_ELSE}, {"end", GO_I_END}, {"if", GO_I_IF},
-                {"range", GO_I_RANGE}, {"nil", GO_I_NIL}, {"template", GO_I_TEMPLATE},
-                {"with", GO_I_WITH}, {"true", GO_I_BOOL}, {"false", GO_I_BOOL}};
+    } keys[] = {{"block", GO_I_BLOCK},
+                {"break", GO_I_BREAK},
+                {"continue", GO_I_CONTINUE},
+                {"define", GO_I_DEFINE},
+                {"else", GO_I_ELSE},
+                {"end", GO_I_END},
+                {"if", GO_I_IF},
+                {"range", GO_I_RANGE},
+                {"nil", GO_I_NIL},
+                {"template", GO_I_TEMPLATE},
+                {"with", GO_I_WITH},
+                {"true", GO_I_BOOL},
+                {"false", GO_I_BOOL}};
     uint32_t cp;
     size_t n;
     while ((n = peek(l, &cp)) && go_is_word(cp))
@@ -188,7 +196,8 @@ static struct go_token lex_quoted(struct go_lexer *l, char quote)
         else if (ch == quote)
             return emit(l, quote == '"' ? GO_I_STRING : GO_I_CHARCONST);
     }
-    return wrong(l, quote == '"' ? "unterminated quoted string" : "unterminated character constant");
+    return wrong(l,
+                 quote == '"' ? "unterminated quoted string" : "unterminated character constant");
 }
 
 static struct go_token lex_raw(struct go_lexer *l)
@@ -279,24 +288,34 @@ static struct go_token lex_inside(struct go_lexer *l)
         return lex_word(l, GO_I_IDENT);
     l->pos += n;
     switch (cp) {
-    case '=': return emit(l, GO_I_ASSIGN);
+    case '=':
+        return emit(l, GO_I_ASSIGN);
     case ':':
         if (next != '=')
             return wrong(l, "expected :=");
         l->pos++;
         return emit(l, GO_I_DECLARE);
-    case '|': return emit(l, GO_I_PIPE);
-    case '"': return lex_quoted(l, '"');
-    case '\'': return lex_quoted(l, '\'');
-    case '`': return lex_raw(l);
-    case '$': return lex_name(l, GO_I_VAR);
-    case '.': return lex_name(l, GO_I_FIELD);
-    case '(': l->parens++; return emit(l, GO_I_LPAREN);
+    case '|':
+        return emit(l, GO_I_PIPE);
+    case '"':
+        return lex_quoted(l, '"');
+    case '\'':
+        return lex_quoted(l, '\'');
+    case '`':
+        return lex_raw(l);
+    case '$':
+        return lex_name(l, GO_I_VAR);
+    case '.':
+        return lex_name(l, GO_I_FIELD);
+    case '(':
+        l->parens++;
+        return emit(l, GO_I_LPAREN);
     case ')':
         if (--l->parens < 0)
             return wrong(l, "unexpected right paren");
         return emit(l, GO_I_RPAREN);
-    default: break;
+    default:
+        break;
     }
     if (cp > 32 && cp < 127)
         return emit(l, GO_I_CHAR);

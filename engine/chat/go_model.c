@@ -2,36 +2,66 @@
  * fields, and maps whose printed form is JSON.
  *
  * Facts: shared/spec (modelfile-and-templates, section 2). What the structs have no field for
- * (format, default, minimum of a tool's schema) is not seen by a Go template, as in the reference. */
+ * (format, default, minimum of a tool's schema) is not seen by a Go template, as in the reference.
+ */
 #include <string.h>
 #include "engine/chat/go.h"
 
-static const struct go_kind message_kind = {
-    "*api.Message", GO_SHOW_PLAIN, true, 7,
-    {{"Role", "Role", false}, {"Content", "Content", false}, {"Thinking", "Thinking", false},
-     {"Images", "Images", false}, {"ToolCalls", "ToolCalls", false},
-     {"ToolName", "ToolName", false}, {"ToolCallID", "ToolCallID", false}}};
-static const struct go_kind call_kind = {
-    "api.ToolCall", GO_SHOW_PLAIN, false, 2, {{"ID", "ID", false}, {"Function", "Function", false}}};
+static const struct go_kind message_kind = {"*api.Message",
+                                            GO_SHOW_PLAIN,
+                                            true,
+                                            7,
+                                            {{"Role", "Role", false},
+                                             {"Content", "Content", false},
+                                             {"Thinking", "Thinking", false},
+                                             {"Images", "Images", false},
+                                             {"ToolCalls", "ToolCalls", false},
+                                             {"ToolName", "ToolName", false},
+                                             {"ToolCallID", "ToolCallID", false}}};
+static const struct go_kind call_kind = {"api.ToolCall",
+                                         GO_SHOW_PLAIN,
+                                         false,
+                                         2,
+                                         {{"ID", "ID", false}, {"Function", "Function", false}}};
 static const struct go_kind called_kind = {
-    "api.ToolCallFunction", GO_SHOW_PLAIN, false, 3,
+    "api.ToolCallFunction",
+    GO_SHOW_PLAIN,
+    false,
+    3,
     {{"Index", "Index", false}, {"Name", "Name", false}, {"Arguments", "Arguments", false}}};
 static const struct go_kind tool_kind = {
-    "api.Tool", GO_SHOW_JSON, false, 3,
+    "api.Tool",
+    GO_SHOW_JSON,
+    false,
+    3,
     {{"Type", "type", false}, {"Items", "items", true}, {"Function", "function", false}}};
-static const struct go_kind function_kind = {
-    "api.ToolFunction", GO_SHOW_PLAIN, false, 3,
-    {{"Name", "name", false}, {"Description", "description", false},
-     {"Parameters", "parameters", false}}};
-static const struct go_kind parameters_kind = {
-    "api.ToolFunctionParameters", GO_SHOW_PLAIN, false, 5,
-    {{"Type", "type", false}, {"Defs", "$defs", true}, {"Items", "items", true},
-     {"Required", "required", true}, {"Properties", "properties", false}}};
-static const struct go_kind property_kind = {
-    "api.ToolProperty", GO_SHOW_PLAIN, false, 7,
-    {{"AnyOf", "anyOf", true}, {"Type", "type", true}, {"Items", "items", true},
-     {"Description", "description", true}, {"Enum", "enum", true},
-     {"Properties", "properties", true}, {"Required", "required", true}}};
+static const struct go_kind function_kind = {"api.ToolFunction",
+                                             GO_SHOW_PLAIN,
+                                             false,
+                                             3,
+                                             {{"Name", "name", false},
+                                              {"Description", "description", false},
+                                              {"Parameters", "parameters", false}}};
+static const struct go_kind parameters_kind = {"api.ToolFunctionParameters",
+                                               GO_SHOW_PLAIN,
+                                               false,
+                                               5,
+                                               {{"Type", "type", false},
+                                                {"Defs", "$defs", true},
+                                                {"Items", "items", true},
+                                                {"Required", "required", true},
+                                                {"Properties", "properties", false}}};
+static const struct go_kind property_kind = {"api.ToolProperty",
+                                             GO_SHOW_PLAIN,
+                                             false,
+                                             7,
+                                             {{"AnyOf", "anyOf", true},
+                                              {"Type", "type", true},
+                                              {"Items", "items", true},
+                                              {"Description", "description", true},
+                                              {"Enum", "enum", true},
+                                              {"Properties", "properties", true},
+                                              {"Required", "required", true}}};
 
 const struct gv *go_record_find(const struct go_record *r, const struct str *name)
 {
@@ -176,9 +206,10 @@ struct gv go_tools(struct tpl *c, const json_t *tools)
 
 static const char *typescript_word(const struct str *s)
 {
-    static const char *const words[][2] = {
-        {"string", "string"}, {"number", "number"}, {"integer", "number"}, {"boolean", "boolean"},
-        {"array", "any[]"}, {"object", "Record<string, any>"}, {"null", "null"}};
+    static const char *const words[][2] = {{"string", "string"},  {"number", "number"},
+                                           {"integer", "number"}, {"boolean", "boolean"},
+                                           {"array", "any[]"},    {"object", "Record<string, any>"},
+                                           {"null", "null"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (tpl_str_is(s, words[i][0]))
             return words[i][1];
@@ -216,10 +247,18 @@ static struct gv from_val(struct tpl *c, struct val in)
     struct gv v = {.type = GO_NIL};
     tpl_charge(c, 1);
     switch (in.type) {
-    case T_BOOL: v = go_bool(in.b); break;
-    case T_INT: v = go_float((double)in.i); break;
-    case T_FLOAT: v = go_float(in.f); break;
-    case T_STR: v = go_string(in.s); break;
+    case T_BOOL:
+        v = go_bool(in.b);
+        break;
+    case T_INT:
+        v = go_float((double)in.i);
+        break;
+    case T_FLOAT:
+        v = go_float(in.f);
+        break;
+    case T_STR:
+        v = go_string(in.s);
+        break;
     case T_LIST:
         v = list(c, "[]interface {}", GO_SHOW_PLAIN, in.l->n);
         for (size_t i = 0; i < in.l->n; i++)
@@ -233,7 +272,8 @@ static struct gv from_val(struct tpl *c, struct val in)
         }
         go_map_sort(v.m);
         break;
-    default: break;
+    default:
+        break;
     }
     v.face = true;
     return v;

@@ -175,8 +175,8 @@ static struct str *word(struct parser *p, struct text t)
 
 static void add_name(struct parser *p, struct go_node *n, struct text t)
 {
-    n->name = tpl_grow(p->c, n->name, n->n_name * sizeof *n->name,
-                       (n->n_name + 1) * sizeof *n->name);
+    n->name =
+        tpl_grow(p->c, n->name, n->n_name * sizeof *n->name, (n->n_name + 1) * sizeof *n->name);
     n->name[n->n_name++] = word(p, t);
 }
 
@@ -196,8 +196,8 @@ static struct go_node *use_var(struct parser *p, struct go_token t)
 
 static struct go_node *literal(struct parser *p, struct go_token t)
 {
-    struct go_node *n = node(p, t.type == GO_I_STRING || t.type == GO_I_RAW ? GO_N_STRING
-                                                                          : GO_N_NUMBER, t);
+    struct go_node *n =
+        node(p, t.type == GO_I_STRING || t.type == GO_I_RAW ? GO_N_STRING : GO_N_NUMBER, t);
     n->source = word(p, t.text);
     n->text = n->source;
     if (n->type == GO_N_STRING) {
@@ -224,9 +224,12 @@ static struct go_node *term(struct parser *p)
         if (!n->fn)
             fail(p, "function \"%.*s\" not defined", (int)t.text.n, t.text.p);
         return n;
-    case GO_I_DOT: return node(p, GO_N_DOT, t);
-    case GO_I_NIL: return node(p, GO_N_NIL, t);
-    case GO_I_VAR: return use_var(p, t);
+    case GO_I_DOT:
+        return node(p, GO_N_DOT, t);
+    case GO_I_NIL:
+        return node(p, GO_N_NIL, t);
+    case GO_I_VAR:
+        return use_var(p, t);
     case GO_I_FIELD:
         n = node(p, GO_N_FIELD, t);
         add_name(p, n, (struct text){t.text.p + 1, t.text.n - 1});
@@ -239,9 +242,13 @@ static struct go_node *term(struct parser *p)
     case GO_I_COMPLEX:
     case GO_I_NUMBER:
     case GO_I_STRING:
-    case GO_I_RAW: return literal(p, t);
-    case GO_I_LPAREN: return pipeline(p, "parenthesized pipeline", GO_I_RPAREN);
-    default: backup(p); return NULL;
+    case GO_I_RAW:
+        return literal(p, t);
+    case GO_I_LPAREN:
+        return pipeline(p, "parenthesized pipeline", GO_I_RPAREN);
+    default:
+        backup(p);
+        return NULL;
     }
 }
 
@@ -346,8 +353,10 @@ static void check_pipeline(struct parser *p, const struct go_node *pipe, const c
         case GO_N_DOT:
         case GO_N_NIL:
         case GO_N_NUMBER:
-        case GO_N_STRING: fail(p, "non executable command in pipeline stage %zu", i + 1);
-        default: break;
+        case GO_N_STRING:
+            fail(p, "non executable command in pipeline stage %zu", i + 1);
+        default:
+            break;
         }
 }
 
@@ -376,7 +385,8 @@ static struct go_node *pipeline(struct parser *p, const char *context, enum go_i
             backup(p);
             go_node_add(p->c, pipe, command(p));
             break;
-        default: unexpected(p, t, context);
+        default:
+            unexpected(p, t, context);
         }
     }
     check_pipeline(p, pipe, context);
@@ -528,16 +538,26 @@ static struct go_node *action(struct parser *p)
 {
     struct go_token t = next_word(p);
     switch (t.type) {
-    case GO_I_BLOCK: return template_action(p, true);
-    case GO_I_BREAK: return jump(p, GO_N_BREAK, t);
-    case GO_I_CONTINUE: return jump(p, GO_N_CONTINUE, t);
-    case GO_I_ELSE: return else_action(p);
-    case GO_I_END: return node(p, GO_N_END, expect(p, GO_I_RIGHT, "end"));
-    case GO_I_IF: return control(p, GO_N_IF, t);
-    case GO_I_RANGE: return control(p, GO_N_RANGE, t);
-    case GO_I_TEMPLATE: return template_action(p, false);
-    case GO_I_WITH: return control(p, GO_N_WITH, t);
-    default: break;
+    case GO_I_BLOCK:
+        return template_action(p, true);
+    case GO_I_BREAK:
+        return jump(p, GO_N_BREAK, t);
+    case GO_I_CONTINUE:
+        return jump(p, GO_N_CONTINUE, t);
+    case GO_I_ELSE:
+        return else_action(p);
+    case GO_I_END:
+        return node(p, GO_N_END, expect(p, GO_I_RIGHT, "end"));
+    case GO_I_IF:
+        return control(p, GO_N_IF, t);
+    case GO_I_RANGE:
+        return control(p, GO_N_RANGE, t);
+    case GO_I_TEMPLATE:
+        return template_action(p, false);
+    case GO_I_WITH:
+        return control(p, GO_N_WITH, t);
+    default:
+        break;
     }
     backup(p);
     struct go_node *n = node(p, GO_N_ACTION, peek(p));
@@ -578,8 +598,8 @@ static struct go_node *item_list(struct parser *p, struct go_node **end)
 void go_parse(struct go_template *g, struct tpl *c, const char *source, size_t n)
 {
     struct unit u;
-    struct parser p = {.c = c, .g = g, .lex = {.c = c, .s = source, .n = n, .line = 1,
-                                               .start_line = 1}};
+    struct parser p = {
+        .c = c, .g = g, .lex = {.c = c, .s = source, .n = n, .line = 1, .start_line = 1}};
     g->source = source;
     g->n_source = n;
     start_unit(&p, &u);

@@ -128,8 +128,7 @@ static struct gv fields(struct go_run *r, struct gv v, const struct go_node *n, 
                         const struct go_node *cmd, struct final last)
 {
     for (size_t i = first; i < n->n_name; i++)
-        v = field(r, v, n->name[i],
-                  i + 1 == n->n_name && ((cmd && cmd->n_kid > 1) || last.is));
+        v = field(r, v, n->name[i], i + 1 == n->n_name && ((cmd && cmd->n_kid > 1) || last.is));
     return v;
 }
 
@@ -137,8 +136,10 @@ static struct gv constant(struct go_run *r, const struct go_node *n)
 {
     struct gv v;
     switch (n->number) {
-    case GO_NUM_INT: return go_int(n->i);
-    case GO_NUM_FLOAT: return go_float(n->f);
+    case GO_NUM_INT:
+        return go_int(n->i);
+    case GO_NUM_FLOAT:
+        return go_float(n->f);
     case GO_NUM_COMPLEX:
         v = (struct gv){.type = GO_COMPLEX, .z = tpl_alloc(r->c, 2 * sizeof *v.z)};
         v.z[0] = n->f;
@@ -163,32 +164,40 @@ static struct gv operand(struct go_run *r, struct gv dot, const struct go_node *
     }
     at(r, n);
     switch (n->type) {
-    case GO_N_FIELD: return fields(r, dot, n, 0, cmd, last);
+    case GO_N_FIELD:
+        return fields(r, dot, n, 0, cmd, last);
     case GO_N_CHAIN:
         if (n->kid[0]->type == GO_N_NIL)
             go_fail(r, "indirection through explicit nil in %s", text_of(r, n));
         v = operand(r, dot, n->kid[0], NULL, none);
         return fields(r, v, n, 0, cmd, last);
-    case GO_N_IDENT: return function(r, dot, n, cmd, last);
+    case GO_N_IDENT:
+        return function(r, dot, n, cmd, last);
     case GO_N_VAR:
         v = find_var(r, n->name[0])->v;
         if (n->n_name == 1)
             not_a_function(r, cmd, last);
         return fields(r, v, n, 1, cmd, last);
-    default: break;
+    default:
+        break;
     }
     if (cmd)
         not_a_function(r, cmd, last);
     switch (n->type) {
-    case GO_N_BOOL: return go_bool(n->b);
-    case GO_N_DOT: return dot;
-    case GO_N_NUMBER: return constant(r, n);
-    case GO_N_STRING: return go_string(n->text);
+    case GO_N_BOOL:
+        return go_bool(n->b);
+    case GO_N_DOT:
+        return dot;
+    case GO_N_NUMBER:
+        return constant(r, n);
+    case GO_N_STRING:
+        return go_string(n->text);
     case GO_N_NIL:
         if (cmd)
             go_fail(r, "nil is not a command");
         return (struct gv){.type = GO_NIL, .face = true};
-    default: go_fail(r, "can't evaluate command %s", text_of(r, n));
+    default:
+        go_fail(r, "can't evaluate command %s", text_of(r, n));
     }
 }
 
@@ -340,17 +349,23 @@ static enum flow walk_range(struct go_run *r, struct gv dot, const struct go_nod
     size_t turns = 0;
     enum flow flow = F_ON;
     switch (v.type) {
-    case GO_LIST: turns = v.l->n; break;
-    case GO_MAP: turns = v.m->n; break;
+    case GO_LIST:
+        turns = v.l->n;
+        break;
+    case GO_MAP:
+        turns = v.m->n;
+        break;
     case GO_INVALID:
-    case GO_NIL: break;
+    case GO_NIL:
+        break;
     case GO_INT:
     case GO_BYTE:
         if (n->pipe->n_decl > 1)
             go_fail(r, "can't use %s to iterate over more than one variable", shown(r, v));
         turns = v.i > 0 ? (size_t)v.i : 0;
         break;
-    default: go_fail(r, "range can't iterate over %s", shown(r, v));
+    default:
+        go_fail(r, "range can't iterate over %s", shown(r, v));
     }
     if (turns > TPL_MAX_ITEMS)
         go_fail(r, "range over %zu items; %d are allowed", turns, TPL_MAX_ITEMS);
@@ -435,10 +450,16 @@ static enum flow walk(struct go_run *r, struct gv dot, const struct go_node *n)
         flow = walk_range(r, dot, n);
         r->c->depth--;
         break;
-    case GO_N_TEMPLATE: walk_template(r, dot, n); break;
-    case GO_N_BREAK: return F_BREAK;
-    case GO_N_CONTINUE: return F_CONTINUE;
-    default: flow = walk_list(r, dot, n); break;
+    case GO_N_TEMPLATE:
+        walk_template(r, dot, n);
+        break;
+    case GO_N_BREAK:
+        return F_BREAK;
+    case GO_N_CONTINUE:
+        return F_CONTINUE;
+    default:
+        flow = walk_list(r, dot, n);
+        break;
     }
     if (r->c->to->n > TPL_MAX_OUTPUT)
         go_fail(r, "more than %zu MiB of output", TPL_MAX_OUTPUT >> 20);

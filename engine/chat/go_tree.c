@@ -18,8 +18,7 @@ void go_node_add(struct tpl *c, struct go_node *to, struct go_node *kid)
 {
     if (to->n_kid == to->cap_kid) {
         to->cap_kid = to->cap_kid ? to->cap_kid * 2 : 2;
-        to->kid = tpl_grow(c, to->kid, to->n_kid * sizeof *to->kid,
-                           to->cap_kid * sizeof *to->kid);
+        to->kid = tpl_grow(c, to->kid, to->n_kid * sizeof *to->kid, to->cap_kid * sizeof *to->kid);
     }
     to->kid[to->n_kid++] = kid;
 }
@@ -69,13 +68,24 @@ void go_put_node(struct tpl *c, struct sink *k, const struct go_node *n)
 {
     switch (n->type) {
     case GO_N_TEXT:
-    case GO_N_IDENT: tpl_put_str(c, k, n->text); break;
+    case GO_N_IDENT:
+        tpl_put_str(c, k, n->text);
+        break;
     case GO_N_STRING:
-    case GO_N_NUMBER: tpl_put_str(c, k, n->source); break;
-    case GO_N_BOOL: tpl_puts(c, k, n->b ? "true" : "false"); break;
-    case GO_N_NIL: tpl_puts(c, k, "nil"); break;
-    case GO_N_DOT: tpl_puts(c, k, "."); break;
-    case GO_N_CHAIN: put_kids(c, k, n, ""); /* fall through */
+    case GO_N_NUMBER:
+        tpl_put_str(c, k, n->source);
+        break;
+    case GO_N_BOOL:
+        tpl_puts(c, k, n->b ? "true" : "false");
+        break;
+    case GO_N_NIL:
+        tpl_puts(c, k, "nil");
+        break;
+    case GO_N_DOT:
+        tpl_puts(c, k, ".");
+        break;
+    case GO_N_CHAIN:
+        put_kids(c, k, n, ""); /* fall through */
     case GO_N_FIELD:
     case GO_N_VAR:
         for (size_t i = 0; i < n->n_name; i++) {
@@ -83,7 +93,9 @@ void go_put_node(struct tpl *c, struct sink *k, const struct go_node *n)
             tpl_put_str(c, k, n->name[i]);
         }
         break;
-    case GO_N_COMMAND: put_kids(c, k, n, " "); break;
+    case GO_N_COMMAND:
+        put_kids(c, k, n, " ");
+        break;
     case GO_N_PIPE:
         for (size_t i = 0; i < n->n_decl; i++) {
             tpl_puts(c, k, i ? ", " : "");
@@ -93,15 +105,32 @@ void go_put_node(struct tpl *c, struct sink *k, const struct go_node *n)
             tpl_puts(c, k, n->assign ? " = " : " := ");
         put_kids(c, k, n, " | ");
         break;
-    case GO_N_ACTION: put_action(c, k, "{{", n); break;
-    case GO_N_IF: put_action(c, k, "{{if ", n); break;
-    case GO_N_WITH: put_action(c, k, "{{with ", n); break;
-    case GO_N_RANGE: put_action(c, k, "{{range ", n); break;
-    case GO_N_TEMPLATE: put_action(c, k, "{{template ", n); break;
-    case GO_N_BREAK: tpl_puts(c, k, "{{break}}"); break;
-    case GO_N_CONTINUE: tpl_puts(c, k, "{{continue}}"); break;
-    case GO_N_LIST: put_kids(c, k, n, ""); break;
-    default: break;
+    case GO_N_ACTION:
+        put_action(c, k, "{{", n);
+        break;
+    case GO_N_IF:
+        put_action(c, k, "{{if ", n);
+        break;
+    case GO_N_WITH:
+        put_action(c, k, "{{with ", n);
+        break;
+    case GO_N_RANGE:
+        put_action(c, k, "{{range ", n);
+        break;
+    case GO_N_TEMPLATE:
+        put_action(c, k, "{{template ", n);
+        break;
+    case GO_N_BREAK:
+        tpl_puts(c, k, "{{break}}");
+        break;
+    case GO_N_CONTINUE:
+        tpl_puts(c, k, "{{continue}}");
+        break;
+    case GO_N_LIST:
+        put_kids(c, k, n, "");
+        break;
+    default:
+        break;
     }
 }
 
@@ -142,7 +171,8 @@ static bool template_uses(const struct go_template *g, const char *lower)
     return yes;
 }
 
-/* ---- the cut: all up to the answer's place ------------------------------------------------------ */
+/* ---- the cut: all up to the answer's place ------------------------------------------------------
+ */
 
 static struct go_node *cut(struct tpl *c, const struct go_node *n, bool *on);
 
@@ -176,8 +206,11 @@ static struct go_node *cut(struct tpl *c, const struct go_node *n, bool *on)
     switch (n->type) {
     case GO_N_LIST:
     case GO_N_PIPE:
-    case GO_N_COMMAND: return cut_kids(c, n, on);
-    case GO_N_ACTION: copy->pipe = cut(c, n->pipe, on); return copy->pipe ? copy : NULL;
+    case GO_N_COMMAND:
+        return cut_kids(c, n, on);
+    case GO_N_ACTION:
+        copy->pipe = cut(c, n->pipe, on);
+        return copy->pipe ? copy : NULL;
     case GO_N_IF:
     case GO_N_WITH:
     case GO_N_RANGE:
@@ -186,7 +219,8 @@ static struct go_node *cut(struct tpl *c, const struct go_node *n, bool *on)
             copy->list = go_node_new(c, GO_N_LIST, n->pos, n->line);
         copy->alt = n->alt ? cut(c, n->alt, on) : NULL;
         return copy;
-    default: return copy;
+    default:
+        return copy;
     }
 }
 

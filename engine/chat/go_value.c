@@ -77,10 +77,18 @@ struct gv go_any(struct tpl *c, const json_t *j)
         tpl_fail(c, "values nested deeper than %d", TPL_MAX_VALUE_DEPTH);
     tpl_charge(c, 1);
     switch (j ? json_typeof(j) : JSON_NULL) {
-    case JSON_TRUE: v = go_bool(true); break;
-    case JSON_FALSE: v = go_bool(false); break;
-    case JSON_INTEGER: v = go_float((double)json_integer_value(j)); break;
-    case JSON_REAL: v = go_float(json_real_value(j)); break;
+    case JSON_TRUE:
+        v = go_bool(true);
+        break;
+    case JSON_FALSE:
+        v = go_bool(false);
+        break;
+    case JSON_INTEGER:
+        v = go_float((double)json_integer_value(j));
+        break;
+    case JSON_REAL:
+        v = go_float(json_real_value(j));
+        break;
     case JSON_STRING:
         v = go_string(tpl_str(c, json_string_value(j), json_string_length(j), false));
         break;
@@ -106,7 +114,8 @@ struct gv go_any(struct tpl *c, const json_t *j)
         go_map_sort(v.m);
         break;
     }
-    default: break;
+    default:
+        break;
     }
     v.face = true;
     c->value_depth--;
@@ -116,16 +125,25 @@ struct gv go_any(struct tpl *c, const json_t *j)
 bool go_truth(struct gv v)
 {
     switch (v.type) {
-    case GO_BOOL: return v.b;
+    case GO_BOOL:
+        return v.b;
     case GO_INT:
-    case GO_BYTE: return v.i != 0;
-    case GO_FLOAT: return v.f != 0;
-    case GO_COMPLEX: return v.z[0] != 0 || v.z[1] != 0;
-    case GO_STRING: return v.s->n > 0;
-    case GO_LIST: return v.l->n > 0;
-    case GO_MAP: return v.m->pointer ? !v.m->nil : v.m->n > 0;
-    case GO_RECORD: return true;
-    default: return false;
+    case GO_BYTE:
+        return v.i != 0;
+    case GO_FLOAT:
+        return v.f != 0;
+    case GO_COMPLEX:
+        return v.z[0] != 0 || v.z[1] != 0;
+    case GO_STRING:
+        return v.s->n > 0;
+    case GO_LIST:
+        return v.l->n > 0;
+    case GO_MAP:
+        return v.m->pointer ? !v.m->nil : v.m->n > 0;
+    case GO_RECORD:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -134,16 +152,26 @@ const char *go_type_name(struct gv v)
     if (v.face)
         return "interface {}";
     switch (v.type) {
-    case GO_BOOL: return "bool";
-    case GO_INT: return "int";
-    case GO_BYTE: return "uint8";
-    case GO_FLOAT: return "float64";
-    case GO_COMPLEX: return "complex128";
-    case GO_STRING: return "string";
-    case GO_LIST: return v.l->type;
-    case GO_MAP: return v.m->type;
-    case GO_RECORD: return v.r->kind->type;
-    default: return "interface {}";
+    case GO_BOOL:
+        return "bool";
+    case GO_INT:
+        return "int";
+    case GO_BYTE:
+        return "uint8";
+    case GO_FLOAT:
+        return "float64";
+    case GO_COMPLEX:
+        return "complex128";
+    case GO_STRING:
+        return "string";
+    case GO_LIST:
+        return v.l->type;
+    case GO_MAP:
+        return v.m->type;
+    case GO_RECORD:
+        return v.r->kind->type;
+    default:
+        return "interface {}";
     }
 }
 

@@ -15,7 +15,8 @@ static size_t chars_of(const char *p, size_t n)
 
 static void put_padded(struct tpl *c, struct sink *k, const struct str *s, struct go_verb f)
 {
-    size_t n = chars_of(s->p, s->n), pad = f.width > 0 && (size_t)f.width > n ? (size_t)f.width - n : 0;
+    size_t n = chars_of(s->p, s->n),
+           pad = f.width > 0 && (size_t)f.width > n ? (size_t)f.width - n : 0;
     tpl_charge(c, pad);
     if (f.minus)
         tpl_put_str(c, k, s);
@@ -95,8 +96,10 @@ static void put_bad(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, s
 static void put_int(struct tpl *c, struct sink *k, int64_t i, bool is_signed, uint32_t verb,
                     struct go_verb f)
 {
-    const unsigned base = verb == 'b' ? 2 : verb == 'o' || verb == 'O' ? 8
-                          : verb == 'x' || verb == 'X' ? 16 : 10;
+    const unsigned base = verb == 'b'                  ? 2
+                          : verb == 'o' || verb == 'O' ? 8
+                          : verb == 'x' || verb == 'X' ? 16
+                                                       : 10;
     const bool negative = is_signed && i < 0;
     uint64_t u = negative ? 0 - (uint64_t)i : (uint64_t)i;
     char b[360];
@@ -164,7 +167,9 @@ static void put_int_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t ve
     case 'o':
     case 'O':
     case 'x':
-    case 'X': put_int(c, k, v.i, true, verb, f); break;
+    case 'X':
+        put_int(c, k, v.i, true, verb, f);
+        break;
     case 'c':
         b[text_encode(cp, b)] = 0;
         put_padded(c, k, tpl_str_copy(c, b, cp ? strlen(b) : 1, false), f);
@@ -176,8 +181,11 @@ static void put_int_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t ve
         tpl_puts(c, &one, "'");
         put_padded(c, k, tpl_sink_str(c, &one), f);
         break;
-    case 'U': put_unicode(c, k, v.i, f); break;
-    default: put_bad(c, k, v, verb, f);
+    case 'U':
+        put_unicode(c, k, v.i, f);
+        break;
+    default:
+        put_bad(c, k, v, verb, f);
     }
 }
 
@@ -221,7 +229,11 @@ static void put_float(struct tpl *c, struct sink *k, double v, uint32_t verb, st
     char digits[400], b[404];
     const bool finite = isfinite(v);
     float_digits(v, verb, f.precision, digits);
-    char sign = digits[0] == '-' ? '-' : f.plus ? '+' : f.space ? ' ' : !finite && !isnan(v) ? '+' : 0;
+    char sign = digits[0] == '-'       ? '-'
+                : f.plus               ? '+'
+                : f.space              ? ' '
+                : !finite && !isnan(v) ? '+'
+                                       : 0;
     const char *rest = digits + (digits[0] == '-' || digits[0] == '+');
     if (isnan(v) && !f.plus)
         sign = f.space ? ' ' : 0;
@@ -303,9 +315,14 @@ static void put_string_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t
         }
         break;
     case 'x':
-    case 'X': put_padded(c, k, hex_of(c, s, verb == 'X', f), f); return;
-    case 'q': break;
-    default: put_bad(c, k, v, verb, f); return;
+    case 'X':
+        put_padded(c, k, hex_of(c, s, verb == 'X', f), f);
+        return;
+    case 'q':
+        break;
+    default:
+        put_bad(c, k, v, verb, f);
+        return;
     }
     if (f.precision >= 0)
         s = cut_chars(c, s, f.precision);
@@ -330,7 +347,9 @@ void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, st
             put_bad(c, k, v, verb, f);
         break;
     case GO_INT:
-    case GO_BYTE: put_int_verb(c, k, v, verb, f); break;
+    case GO_BYTE:
+        put_int_verb(c, k, v, verb, f);
+        break;
     case GO_FLOAT:
     case GO_COMPLEX:
         if (!verb || verb > 127 || !strchr("vbgGxXfFeE", (int)verb))
@@ -340,7 +359,9 @@ void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, st
         else
             put_complex(c, k, v.z, verb, f);
         break;
-    case GO_STRING: put_string_verb(c, k, v, verb, f); break;
+    case GO_STRING:
+        put_string_verb(c, k, v, verb, f);
+        break;
     default:
         if (verb == 'v')
             put_padded(c, k, tpl_str_copy(c, "<nil>", 5, false), f);
