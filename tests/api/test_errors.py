@@ -80,7 +80,7 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     (G, {"model": "m", "prompt": "x", "options": {"temperature": "x"}}, 400,
      'option "temperature" must be of type float32'),
     (G, {"model": "m", "prompt": "x", "template": "{{ .System"}, 400,
-     "template: :1: unclosed action (line 1, column 4)"),
+     "template: :1: unclosed action (line 1, column 11)"),
     ("/api/copy", {"source": "m"}, 400, 'destination "" is invalid'),
     ("/api/copy", {"source": "a b", "destination": "n"}, 400, 'source "a b" is invalid'),
     ("/api/copy", {"source": "nope", "destination": "n"}, 404, 'model "nope" not found'),
