@@ -84,7 +84,7 @@ static struct journal_row *row_of(struct journal *j, const char *route, int stat
 {
     for (size_t i = 0; i < j->n; i++) {
         struct journal_row *r = &j->rows[i];
-        if (r->route != route || r->status != status || strcmp(r->model, model) != 0)
+        if (r->status != status || strcmp(r->route, route) != 0 || strcmp(r->model, model) != 0)
             continue;
         if (i) {
             const struct journal_row swap = j->rows[i / 2];
