@@ -4,6 +4,7 @@
  * words in its text, as the reference does: it is not run. */
 #include "engine/info.h"
 #include "engine/chat/chat.h"
+#include "engine/tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static uint64_t count_parameters(const struct gguf *g)
     return n;
 }
 
-/* The tokens for filling in the middle: by metadata, else by their usual names. */
+/* The tokens for a text with a hole: by metadata, else by their usual names. */
 static bool has_fim(const struct gguf *g)
 {
     static const char *const keys[3][2] = {
@@ -57,21 +58,20 @@ static bool has_fim(const struct gguf *g)
         {"tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id"},
         {"tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id"},
     };
-    static const char *const names[3] = {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"};
     bool found[3] = {false, false, false};
     for (int k = 0; k < 3; k++)
         found[k] = gguf_find(g, keys[k][0]) || gguf_find(g, keys[k][1]);
-    if (found[0] && found[1] && found[2])
-        return true;
     const struct gguf_value *tokens = gguf_find(g, "tokenizer.ggml.tokens");
     if (!tokens || tokens->kind != GGUF_ARRAY || tokens->elem != GGUF_STRING)
         return false;
-    /* Control tokens stand at the end of a vocabulary, if not there, at its start. */
-    for (uint64_t i = 0; i < tokens->n; i++)
+    for (uint64_t i = 0; i < tokens->n && !(found[0] && found[1] && found[2]); i++) {
+        const struct text t = tokens->str[i];
+        if (t.n < 5 || t.n > 32) /* <PRE> .. */
+            continue;
         for (int k = 0; k < 3; k++)
-            if (!found[k] && tokens->str[i].n == strlen(names[k]) &&
-                memcmp(tokens->str[i].p, names[k], tokens->str[i].n) == 0)
-                found[k] = true;
+            for (const char *const *name = tok_fim_texts(k); *name && !found[k]; name++)
+                found[k] = t.n == strlen(*name) && memcmp(*name, t.p, t.n) == 0;
+    }
     return found[0] && found[1] && found[2];
 }
 
@@ -81,10 +81,14 @@ static void judge_templates(const struct store_model *m, const char *jinja, stru
     struct chat_manner manner;
     /* The model's own TEMPLATE wins; the GGUF's counts when there is none. */
     if (go) {
-        out->can_tools = has(go, ".Tools");
+        struct chat_template *t = chat_template_new(CHAT_GO, go, strlen(go), NULL);
+        if (t) { /* one that is wrong says so when it is used */
+            out->can_tools = chat_template_uses(t, CHAT_USES_TOOLS);
+            out->can_insert = out->can_insert || chat_template_uses(t, CHAT_USES_SUFFIX);
+            chat_template_free(t);
+        }
         chat_manner_find(&manner, CHAT_GO, go);
-        out->can_think = manner.think_open[0];
-        out->can_insert = out->can_insert || has(go, ".Suffix");
+        out->can_think = manner.think_open[0] && manner.think_close[0];
         return;
     }
     out->can_tools = has(jinja, "tools") || has(jinja, "tool_call");

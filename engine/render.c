@@ -4,6 +4,7 @@
 #include "engine/render.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -40,10 +41,40 @@ static void cut_behind_last(const json_t *messages, struct chat_prompt *p)
         p->trusted[p->n_trusted - 1].end = at;
 }
 
+static void put_token(const struct tok_vocab *v, tok_id id, struct chat_prompt *p)
+{
+    const struct text t = tok_text(v, id);
+    p->trusted[p->n_trusted++] = (struct text_span){p->text.n, p->text.n + t.n};
+    buf_add(&p->text, t.p, t.n);
+}
+
+/* A text with a hole by the model's tokens for it: before, behind, hole. What the client wrote is
+ * text, whatever it looks like. */
+static int hole_by_tokens(const struct tok_vocab *v, const json_t *chat, struct chat_prompt *out,
+                          struct err *e)
+{
+    const json_t *before = json_object_get(chat, "prompt"), *behind = json_object_get(chat, "suffix");
+    for (int i = 0; i < 3; i++)
+        if (tok_fim(v, i) < 0)
+            return err_set(e, ERR_INPUT, "this model does not support insert");
+    out->trusted = malloc(3 * sizeof *out->trusted);
+    if (!out->trusted)
+        return err_set(e, ERR_MEMORY, "no memory for the prompt");
+    put_token(v, tok_fim(v, 0), out);
+    buf_add(&out->text, json_string_value(before), json_string_length(before));
+    put_token(v, tok_fim(v, 1), out);
+    buf_add(&out->text, json_string_value(behind), json_string_length(behind));
+    put_token(v, tok_fim(v, 2), out);
+    return out->text.failed ? err_set(e, ERR_MEMORY, "no memory for the prompt") : 0;
+}
+
 int render_prompt(const struct renderer *r, const json_t *chat, const json_t *messages,
                   const char *template_text, bool continue_last, struct chat_prompt *out,
                   struct err *e)
 {
+    const bool hole = json_string_length(json_object_get(chat, "suffix")) > 0;
+    if (hole && !template_text)
+        return hole_by_tokens(r->vocab, chat, out, e);
     if (!r->tpl && r->tpl_err->code && !template_text) {
         if (e)
             *e = *r->tpl_err;
@@ -60,6 +91,10 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
             return -1;
     }
     int rc = -1;
+    if (hole && !chat_template_uses(t, CHAT_USES_SUFFIX)) {
+        chat_template_free(own);
+        return hole_by_tokens(r->vocab, chat, out, e);
+    }
     json_t *in = json_copy((json_t *)(uintptr_t)chat);
     char now[32];
     const time_t sec = time(NULL);

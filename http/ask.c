@@ -427,6 +427,10 @@ json_t *ask_conversation(const struct ask *a, int choice, const struct store_mod
     out = json_pack("{s:O}", "messages", list);
     if (!out || lay_thinking(a, info, out) || (a->tools && json_object_set(out, "tools", (json_t *)(uintptr_t)a->tools)))
         goto fail;
+    /* A text with a hole: no conversation then, and no system text. */
+    if (a->suffix && (json_object_set_new(out, "prompt", json_string(ask_prompt(a, choice))) ||
+                      json_object_set_new(out, "suffix", json_string(a->suffix))))
+        goto fail;
     json_decref(list);
     return out;
 fail:

@@ -34,12 +34,8 @@ static int check_abilities(struct call *c, const struct ask *a, const struct sto
         call_fail_status(c, 400, "%s does not support tools", full);
         return -1;
     }
-    if (a->suffix) {
-        call_fail_status(c, 400,
-                         info->can_insert ? "%s does not support insert in this version "
-                                            "of chaski"
-                                          : "%s does not support insert",
-                         full);
+    if (a->suffix && !info->can_insert) {
+        call_fail_status(c, 400, "%s does not support insert", full);
         return -1;
     }
     return 0;

@@ -76,6 +76,24 @@ bool chat_template_mentions(const struct chat_template *t, const char *word)
     return memmem(t->source, t->n_source, word, strlen(word)) != NULL;
 }
 
+bool chat_template_uses(const struct chat_template *t, enum chat_use what)
+{
+    const struct go_template *g = &t->go;
+    return t->lang == CHAT_GO && (what == CHAT_USES_MESSAGES ? g->has_messages
+                                  : what == CHAT_USES_TOOLS  ? g->has_tools
+                                                             : g->has_suffix);
+}
+
+void chat_template_tags(const struct chat_template *t, char *think_open, char *think_close,
+                        size_t cap, char *call, size_t cap_call)
+{
+    think_open[0] = think_close[0] = call[0] = 0;
+    if (t->lang != CHAT_GO)
+        return;
+    go_thinking_tags(&t->go, think_open, think_close, cap);
+    go_call_tag(&t->go, call, cap_call);
+}
+
 void chat_prompt_free(struct chat_prompt *p)
 {
     buf_free(&p->text);

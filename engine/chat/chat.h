@@ -21,6 +21,12 @@ struct chat_template *chat_template_new(enum chat_language lang, const char *sou
 void chat_template_free(struct chat_template *t);
 /* Does the source name this word (capabilities: "tools", "<think>")? */
 bool chat_template_mentions(const struct chat_template *t, const char *word);
+enum chat_use { CHAT_USES_MESSAGES, CHAT_USES_TOOLS, CHAT_USES_SUFFIX };
+bool chat_template_uses(const struct chat_template *t, enum chat_use what); /* of CHAT_GO: its variables */
+/* Of CHAT_GO, by its tree: what stands around a message's thoughts and before its calls ("{" where
+ * that is bare JSON), each "" where there is none or it has no room in `cap` bytes. */
+void chat_template_tags(const struct chat_template *t, char *think_open, char *think_close,
+                        size_t cap, char *call, size_t cap_call);
 
 struct chat_prompt {
     struct buf text;            /* the prompt */

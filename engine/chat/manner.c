@@ -181,7 +181,7 @@ static bool has(const char *text, const char *word)
     return text && strstr(text, word) != NULL;
 }
 
-static void find_thoughts(struct chat_manner *m, enum chat_language lang, const char *s)
+static void find_thoughts(struct chat_manner *m, const char *s)
 {
     /* A template that only cuts a model's old thoughts away has the closing tag in a split. */
     const bool splits =
@@ -192,8 +192,6 @@ static void find_thoughts(struct chat_manner *m, enum chat_language lang, const 
         const bool found = thoughts[i].mark ? has(s, word) && has(s, "analysis")
                                             : has(s, thoughts[i].open) && has(s, word);
         if (!found && !(splits && strcmp(word, "</think>") == 0))
-            continue;
-        if (lang == CHAT_GO && !has(s, ".Thinking"))
             continue;
         snprintf(m->think_open, sizeof m->think_open, "%s", thoughts[i].open);
         snprintf(m->think_close, sizeof m->think_close, "%s", thoughts[i].close);
@@ -227,12 +225,6 @@ static bool next_action(const char *from, struct action *a)
     return true;
 }
 
-static bool opens(const struct action *a, const char *word)
-{
-    const size_t k = strlen(word);
-    return a->n > k && memcmp(a->body, word, k) == 0 && is_blank(a->body[k]);
-}
-
 /* Text in out[0..cap), trimmed; false: nothing, or too much. */
 static bool take_tag(const char *p, size_t n, char *out, size_t cap)
 {
@@ -244,55 +236,12 @@ static bool take_tag(const char *p, size_t n, char *out, size_t cap)
     return true;
 }
 
-/* What stands around {{ .Thinking }}. */
-static bool go_thoughts(struct chat_manner *m, const char *s)
-{
-    static const char field[] = ".Thinking";
-    struct action a = {.end = s}, next;
-    for (const char *before = s; next_action(a.end, &a); before = a.end) {
-        const size_t k = sizeof field - 1;
-        if (a.n < k || memcmp(a.body + a.n - k, field, k) != 0 || memchr(a.body, ' ', a.n))
-            continue;
-        const size_t n_close =
-            next_action(a.end, &next) ? (size_t)(next.at - a.end) : strlen(a.end);
-        char open[sizeof m->think_open], close[sizeof m->think_close];
-        if (!take_tag(before, (size_t)(a.at - before), open, sizeof open) ||
-            !take_tag(a.end, n_close, close, sizeof close))
-            continue;
-        memcpy(m->think_open, open, sizeof open);
-        memcpy(m->think_close, close, sizeof close);
-        return true;
-    }
-    return false;
-}
-
-/* The first text in the first {{ if .. .ToolCalls }}, and what follows {{ .Function.Arguments }}. */
-static void go_call_tags(struct chat_manner *m, const char *s)
+/* What follows {{ .Function.Arguments }} and closes the call. */
+static void go_call_end(struct chat_manner *m, const char *s)
 {
     static const char args[] = ".Function.Arguments";
-    struct action a = {.end = s}, next;
-    bool inside = false;
+    struct action a = {.end = s};
     while (next_action(a.end, &a)) {
-        if (!inside)
-            inside = opens(&a, "if") && text_find(a.body, a.n, ".ToolCalls");
-        else if (!opens(&a, "if") && !opens(&a, "range") && !opens(&a, "with"))
-            return;
-        if (!inside)
-            continue;
-        const char *text = a.end;
-        size_t n = next_action(a.end, &next) ? (size_t)(next.at - text) : strlen(text);
-        const char *from = text;
-        size_t some = n;
-        text_trim(&from, &some);
-        if (!some)
-            continue;
-        const char *brace = memchr(text, '{', n);
-        if (!take_tag(text, brace ? (size_t)(brace - text) : n, m->call_tag, sizeof m->call_tag) ||
-            m->call_tag[0] == '[')
-            m->call_tag[0] = 0; /* a bare list or object */
-        break;
-    }
-    while (m->call_tag[0] && next_action(a.end, &a)) {
         const size_t k = sizeof args - 1;
         if (a.n < k || memcmp(a.body + a.n - k, args, k) != 0)
             continue;
@@ -304,13 +253,33 @@ static void go_call_tags(struct chat_manner *m, const char *s)
     }
 }
 
+/* By the tree. A tag that ends in the bracket of a list loses it: the list is the call's body. */
+static void go_tags(struct chat_manner *m, const char *source)
+{
+    struct chat_template *t = chat_template_new(CHAT_GO, source, strlen(source), NULL);
+    if (!t)
+        return;
+    chat_template_tags(t, m->think_open, m->think_close, sizeof m->think_open, m->call_tag,
+                       sizeof m->call_tag);
+    if (!m->think_open[0] || !m->think_close[0]) /* half a pair splits nothing */
+        m->think_open[0] = m->think_close[0] = 0;
+    size_t n = strlen(m->call_tag);
+    while (n && (strchr("{[", m->call_tag[n - 1]) || is_blank(m->call_tag[n - 1])))
+        m->call_tag[--n] = 0;
+    if (n)
+        go_call_end(m, source);
+    chat_template_free(t);
+}
+
 void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char *source)
 {
     *m = (struct chat_manner){.calls = CALLS_PLAIN, .strict_name = lang == CHAT_GO};
     if (!source)
         return;
-    if (lang != CHAT_GO || !go_thoughts(m, source))
-        find_thoughts(m, lang, source);
+    if (lang == CHAT_GO)
+        go_tags(m, source);
+    else
+        find_thoughts(m, source);
     for (size_t i = 0; i < N_FORMATS; i++) {
         const struct call_format *f = &call_formats[i];
         bool all = true;
@@ -321,8 +290,8 @@ void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char
             break;
         }
     }
-    if (lang == CHAT_GO && m->calls == CALLS_PLAIN)
-        go_call_tags(m, source);
+    if (m->calls != CALLS_PLAIN)
+        m->call_tag[0] = m->call_end[0] = 0;
 }
 
 void chat_manner_tags(const struct chat_manner *m, struct buf *out)

@@ -122,6 +122,7 @@ struct tok_vocab {
     bool space_prefix, add_bos, add_eos;
     bool lowercase, strip_accents; /* WordPiece */
     tok_id bos, eos, unk;
+    tok_id fim[3]; /* before, behind, the hole; -1: none */
     tok_id sep; /* WordPiece: what ends a text, -1: nothing */
     struct special *specials;
     uint32_t n_specials;

@@ -46,39 +46,50 @@ static void set_attr(struct tok_vocab *v, tok_id id, unsigned bits)
 }
 
 /* Fill-in-the-middle tokens by key or text; those that part files and repositories end a
- * generation too. */
-static int fim_tokens(struct tok_vocab *v, const struct gguf *g, struct err *e)
-{
-    static const struct {
-        const char *key;
-        bool ends;
-        const char *texts[9];
-    } fim[] = {
-        {"tokenizer.ggml.fim_pre_token_id", false,
+ * generation too. The first three are the parts of a prompt. */
+static const struct {
+    const char *key, *old_key;
+    bool ends;
+    const char *texts[9];
+} fim[] = {
+        {"tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id", false,
          {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>",
           "<|code_prefix|>", "<|prefix|>"}},
-        {"tokenizer.ggml.fim_suf_token_id", false,
+        {"tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id", false,
          {"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>",
           "<|code_suffix|>", "<|suffix|>"}},
-        {"tokenizer.ggml.fim_mid_token_id", false,
+        {"tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id", false,
          {"<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>",
           "<|code_middle|>", "<|middle|>"}},
-        {"tokenizer.ggml.fim_pad_token_id", true,
+        {"tokenizer.ggml.fim_pad_token_id", NULL, true,
          {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"}},
-        {"tokenizer.ggml.fim_rep_token_id", true,
+        {"tokenizer.ggml.fim_rep_token_id", NULL, true,
          {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"}},
-        {"tokenizer.ggml.fim_sep_token_id", true, {"<|file_sep|>"}},
-    };
+        {"tokenizer.ggml.fim_sep_token_id", NULL, true, {"<|file_sep|>"}},
+};
+
+const char *const *tok_fim_texts(int part)
+{
+    return fim[part].texts;
+}
+
+static int fim_tokens(struct tok_vocab *v, const struct gguf *g, struct err *e)
+{
     for (size_t i = 0; i < sizeof fim / sizeof *fim; i++) {
         tok_id id = -1;
         if (read_id(v, g, fim[i].key, &id, e) < 0)
             return -1;
+        if (id < 0 && fim[i].old_key && read_id(v, g, fim[i].old_key, &id, e) < 0)
+            return -1;
+        set_attr(v, id, i < 3 ? ATTR_CONTROL : 0);
         for (size_t k = 0; id < 0 && fim[i].texts[k]; k++) {
             id = find_name(v, fim[i].texts[k]);
             set_attr(v, id, ATTR_CONTROL);
         }
         if (fim[i].ends)
             set_attr(v, id, ATTR_EOG);
+        if (i < 3)
+            v->fim[i] = id;
     }
     return 0;
 }

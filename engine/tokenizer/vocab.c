@@ -251,6 +251,11 @@ tok_id tok_eos(const struct tok_vocab *v)
     return v->eos;
 }
 
+tok_id tok_fim(const struct tok_vocab *v, int part)
+{
+    return v->fim[part];
+}
+
 bool tok_adds_bos(const struct tok_vocab *v)
 {
     return v->add_bos && v->bos >= 0;
