@@ -82,10 +82,44 @@ bool dfa_takes(const struct dfa *d, const char *p, size_t n)
 
 /* ---- finishing: what lives, what is equal, how far the end is -------------------------------- */
 
-/* Merge states that mean the same (Moore): split by acceptance, then by the groups that the classes
- * lead to, until nothing splits. `group` gets the group of each state; dead states are in group 0
- * with all that never ends. */
-static int moore(const struct dfa *d, uint32_t *group, uint32_t *n_groups, struct err *e)
+/* Edges backwards: those into state s are from[at[s]] .. from[at[s + 1] - 1]. */
+struct back {
+    uint32_t *at, *from;
+};
+
+static void back_free(struct back *b)
+{
+    free(b->at);
+    free(b->from);
+    *b = (struct back){NULL, NULL};
+}
+
+static int back_new(struct back *b, const struct dfa *d, struct err *e)
+{
+    const uint32_t n = d->n_states;
+    const size_t n_edges = (size_t)n * d->n_classes;
+    b->at = calloc((size_t)n + 2, sizeof *b->at);
+    b->from = malloc((n_edges + 1) * sizeof *b->from);
+    if (!b->at || !b->from) {
+        back_free(b);
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n_edges; i++)
+        if (d->next[i] != DFA_DEAD)
+            b->at[d->next[i] + 2]++;
+    for (uint32_t s = 0; s < n; s++)
+        b->at[s + 2] += b->at[s + 1];
+    for (size_t i = 0; i < n_edges; i++) /* at[s + 1] runs to the end of s */
+        if (d->next[i] != DFA_DEAD)
+            b->from[b->at[d->next[i] + 1]++] = (uint32_t)(i / d->n_classes);
+    return 0;
+}
+
+/* Merge states that mean the same (Moore): split by the way to the nearest end, then by the groups
+ * that the classes lead to, until nothing splits. The ways are what keeps the rounds few: in a chain
+ * all differ. `group` gets the group of each state. */
+static int moore(const struct dfa *d, const uint32_t *least, uint32_t *group, uint32_t *n_groups,
+                 struct err *e)
 {
     const uint32_t n = d->n_states;
     struct map m = {0};
@@ -96,19 +130,18 @@ static int moore(const struct dfa *d, uint32_t *group, uint32_t *n_groups, struc
         no_memory(e);
         goto done;
     }
-    for (uint32_t s = 0; s < n; s++)
-        group[s] = d->accept[s] != 0;
-    count = 2;
+    memcpy(group, least, n * sizeof *group);
     do {
         before = count;
         count = 0;
         map_free(&m);
         for (uint32_t s = 0; s < n; s++) {
-            uint64_t h = hash_bytes(1, &group[s], sizeof group[s]);
+            const uint32_t *to = d->next + (size_t)s * d->n_classes;
+            uint64_t h = (0x9e3779b97f4a7c15u ^ group[s]) * 0x2545f4914f6cdd1du;
+            h ^= h >> 29;
             for (uint32_t c = 0; c < d->n_classes; c++) {
-                const uint32_t to = d->next[(size_t)s * d->n_classes + c];
-                const uint32_t to_group = to == DFA_DEAD ? DFA_DEAD : group[to];
-                h = hash_bytes(h, &to_group, sizeof to_group);
+                h = (h ^ (to[c] == DFA_DEAD ? DFA_DEAD : group[to[c]])) * 0x2545f4914f6cdd1du;
+                h ^= h >> 29;
             }
             uint32_t id = map_get(&m, h | 1);
             if (id == UINT32_MAX) {
@@ -130,20 +163,21 @@ done:
     return rc;
 }
 
-/* least[]: code points to the nearest end; NO_END where there is none. */
-static void distances(const struct dfa *d, uint32_t *least)
+/* least[]: code points to the nearest end; NO_END where there is none. `queue`: scratch. */
+static void distances(const struct dfa *d, const struct back *b, uint32_t *least, uint32_t *queue)
 {
-    for (uint32_t s = 0; s < d->n_states; s++)
+    uint32_t head = 0, tail = 0;
+    for (uint32_t s = 0; s < d->n_states; s++) {
         least[s] = d->accept[s] ? 0 : NO_END;
-    for (bool again = true; again;) {
-        again = false;
-        for (uint32_t s = d->n_states; s-- > 0;)
-            for (uint32_t c = 0; c < d->n_classes; c++) {
-                const uint32_t to = d->next[(size_t)s * d->n_classes + c];
-                if (to != DFA_DEAD && least[to] != NO_END && least[to] + 1 < least[s]) {
-                    least[s] = least[to] + 1;
-                    again = true;
-                }
+        if (d->accept[s])
+            queue[tail++] = s;
+    }
+    while (head < tail) {
+        const uint32_t s = queue[head++];
+        for (uint32_t i = b->at[s]; i < b->at[s + 1]; i++)
+            if (least[b->from[i]] == NO_END) {
+                least[b->from[i]] = least[s] + 1;
+                queue[tail++] = b->from[i];
             }
     }
 }
@@ -154,12 +188,15 @@ static int longest(const struct dfa *d, struct err *e)
 {
     const uint32_t n = d->n_states;
     uint32_t *left = calloc(n + 1, sizeof *left), *stack = malloc((n + 1) * sizeof *stack);
+    struct back b = {NULL, NULL};
     uint32_t top = 0;
     int rc = -1;
     if (!left || !stack) {
         no_memory(e);
         goto done;
     }
+    if (back_new(&b, d, e) != 0)
+        goto done;
     for (uint32_t s = 0; s < n; s++) {
         d->most[s] = NO_END;
         for (uint32_t c = 0; c < d->n_classes; c++)
@@ -167,7 +204,6 @@ static int longest(const struct dfa *d, struct err *e)
         if (!left[s])
             stack[top++] = s;
     }
-    /* Few states have no way on: walk back from them by passes over the table. */
     while (top) {
         const uint32_t s = stack[--top];
         uint32_t most = 0;
@@ -177,16 +213,13 @@ static int longest(const struct dfa *d, struct err *e)
                 most = d->most[to] + 1;
         }
         d->most[s] = most;
-        for (uint32_t p = 0; p < n; p++) {
-            if (d->most[p] != NO_END)
-                continue;
-            for (uint32_t c = 0; c < d->n_classes; c++)
-                if (d->next[(size_t)p * d->n_classes + c] == s && !--left[p])
-                    stack[top++] = p;
-        }
+        for (uint32_t i = b.at[s]; i < b.at[s + 1]; i++)
+            if (!--left[b.from[i]])
+                stack[top++] = b.from[i];
     }
     rc = 0;
 done:
+    back_free(&b);
     free(left);
     free(stack);
     return rc;
@@ -198,18 +231,22 @@ struct dfa *dfa_finish(struct arena *a, struct dfa *raw, struct err *e)
     uint32_t *least = malloc((n + 1) * sizeof *least), *group = malloc((n + 1) * sizeof *group),
              *place = NULL, n_groups = 0, n_live = 0;
     struct dfa *d = NULL, *out = NULL;
+    struct back b = {NULL, NULL};
     if (!least || !group) {
         no_memory(e);
         goto done;
     }
-    distances(raw, least);
+    if (back_new(&b, raw, e) != 0)
+        goto done;
+    distances(raw, &b, least, group);
+    back_free(&b);
     for (uint32_t s = 0; s < n; s++) /* what cannot end is dead */
         for (uint32_t c = 0; c < raw->n_classes; c++) {
             uint32_t *to = &raw->next[(size_t)s * raw->n_classes + c];
             if (*to != DFA_DEAD && least[*to] == NO_END)
                 *to = DFA_DEAD;
         }
-    if (moore(raw, group, &n_groups, e) != 0)
+    if (moore(raw, least, group, &n_groups, e) != 0)
         goto done;
     place = malloc((n_groups + 1) * sizeof *place);
     if (!place) {

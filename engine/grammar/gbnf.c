@@ -279,7 +279,7 @@ static int repeat(struct gbnf *b, struct seq *s, size_t from, uint32_t least, ui
     if (s->n == from + 1 && s->v[from].kind == E_RULE) {
         rule = s->v[from].a;
     } else {
-        const struct seq item = {s->v + from, s->n - from, 0};
+        const struct seq item = {s->v ? s->v + from : NULL, s->n - from, 0};
         uint32_t *alts = arena_alloc(&b->g->arena, sizeof *alts, 4);
         if (!alts)
             return no_memory(b);

@@ -281,7 +281,8 @@ static bool go(const struct build *b, const struct at *from, int sym, struct at 
         if (sym == 10 || sym == 13) {
             to->phase = P_EXP_SIGN;
             return true;
-        } /* fall through */
+        }
+        __attribute__((fallthrough));
     case P_EXP_SIGN:
         if (!digit)
             return false;

@@ -90,6 +90,8 @@ static uint32_t lay(struct rx *r, const struct node *n, uint32_t next)
     }
 }
 
+enum { MOST_HELD = 1 << 20 }; /* bounds the time: tenths of a second */
+
 /* ---- the table: subset construction ---------------------------------------------------------- */
 
 struct subset { /* a state of the table: states of the machine, sorted */
@@ -97,10 +99,15 @@ struct subset { /* a state of the table: states of the machine, sorted */
 };
 struct table {
     struct rx *r;
+    const struct charset **kinds; /* the sets that differ, by their address */
+    uint32_t n_kinds, *kind_of;   /* of each state */
+    uint8_t *has;                 /* [kind][class] */
     struct subset *sets;
     uint32_t n, cap;
+    size_t n_held; /* members of all sets */
     struct map of;
-    uint8_t *mark; /* scratch of closure */
+    uint64_t salt; /* the start is a state of its own: only there `^` holds */
+    uint32_t turn, *mark; /* scratch of closure: met in this turn */
     uint32_t *stack, *list;
 };
 
@@ -108,10 +115,10 @@ struct table {
 static uint32_t closure(struct table *t, const uint32_t *from, uint32_t n, bool begin, bool end)
 {
     uint32_t top = 0, count = 0;
-    memset(t->mark, 0, t->r->n_st);
+    t->turn++;
     for (uint32_t i = 0; i < n; i++)
-        if (!t->mark[from[i]]) {
-            t->mark[from[i]] = 1;
+        if (t->mark[from[i]] != t->turn) {
+            t->mark[from[i]] = t->turn;
             t->stack[top++] = from[i];
         }
     while (top) {
@@ -127,12 +134,16 @@ static uint32_t closure(struct table *t, const uint32_t *from, uint32_t n, bool 
         if (st->kind == S_SET || st->kind == S_FINAL || st->kind == S_END)
             t->list[count++] = s;
         for (uint32_t k = 0; k < n_to; k++)
-            if (!t->mark[to[k]]) {
-                t->mark[to[k]] = 1;
+            if (t->mark[to[k]] != t->turn) {
+                t->mark[to[k]] = t->turn;
                 t->stack[top++] = to[k];
             }
     }
-    qsort(t->list, count, sizeof *t->list, by_lo);
+    for (uint32_t i = 1; i < count; i++)
+        if (t->list[i - 1] > t->list[i]) {
+            qsort(t->list, count, sizeof *t->list, by_lo);
+            break;
+        }
     return count;
 }
 
@@ -147,11 +158,12 @@ static bool has_final(const struct table *t, uint32_t n)
 /* The table's state for list[0..n). */
 static int subset_of(struct table *t, uint32_t n, uint32_t *out)
 {
-    uint64_t h = hash_bytes(7, t->list, n * sizeof *t->list) | 1;
+    uint64_t h = hash_bytes(7 + t->salt, t->list, n * sizeof *t->list) | 1;
     *out = map_get(&t->of, h);
     if (*out != UINT32_MAX)
         return 0;
-    if (t->n == MOST_DFA)
+    t->n_held += n;
+    if (t->n == MOST_DFA || t->n_held > MOST_HELD)
         return rx_no(t->r, "too large");
     if (t->n == t->cap) {
         const uint32_t cap = t->cap ? 2 * t->cap : 64;
@@ -179,18 +191,62 @@ static bool set_has(const struct charset *s, uint32_t cp)
     return false;
 }
 
-/* Cut all code points where some set begins or ends; ranges with the same members are a class. */
-static int cut_ranges(struct rx *r, struct dfa *d, uint32_t **sample)
+/* The same set stands in many states: of a repeat, of `.`. */
+static int find_kinds(struct table *t)
 {
+    const struct rx *r = t->r;
+    struct map of = {0};
+    int rc = -1;
+    t->kinds = malloc((r->n_st + 1) * sizeof *t->kinds);
+    t->kind_of = malloc((r->n_st + 1) * sizeof *t->kind_of);
+    if (!t->kinds || !t->kind_of)
+        goto done;
+    for (uint32_t s = 0; s < r->n_st; s++) {
+        const struct charset *c = r->st[s].set;
+        if (r->st[s].kind != S_SET)
+            continue;
+        const uint64_t h = hash_bytes(5, c->ranges, c->n * sizeof *c->ranges) | 1;
+        uint32_t id = map_get(&of, h);
+        if (id == UINT32_MAX || t->kinds[id]->n != c->n ||
+            memcmp(t->kinds[id]->ranges, c->ranges, c->n * sizeof *c->ranges) != 0) {
+            id = t->n_kinds++;
+            t->kinds[id] = c;
+            if (map_put(&of, h, id) != 0)
+                goto done;
+        }
+        t->kind_of[s] = id;
+    }
+    rc = 0;
+done:
+    map_free(&of);
+    return rc ? err_set(r->e, ERR_MEMORY, "out of memory") : 0;
+}
+
+/* Which classes each kind of set takes. */
+static int lay_kinds(struct table *t, uint32_t n_classes, const uint32_t *sample)
+{
+    t->has = malloc((size_t)t->n_kinds * n_classes + 1);
+    if (!t->has)
+        return err_set(t->r->e, ERR_MEMORY, "out of memory");
+    for (uint32_t k = 0; k < t->n_kinds; k++)
+        for (uint32_t c = 0; c < n_classes; c++)
+            t->has[(size_t)k * n_classes + c] = set_has(t->kinds[k], sample[c]);
+    return 0;
+}
+
+/* Cut all code points where some set begins or ends; ranges with the same members are a class. */
+static int cut_ranges(struct table *t, struct dfa *d, uint32_t **sample)
+{
+    struct rx *r = t->r;
     uint32_t n = 0, m = 0, cap = 1024, *cuts = malloc((cap + 2) * sizeof *cuts);
     struct map of = {0};
     int rc = -1;
     if (!cuts)
         return err_set(r->e, ERR_MEMORY, "out of memory");
     cuts[n++] = 0;
-    for (uint32_t s = 0; s < r->n_st; s++) {
-        const struct charset *c = r->st[s].set;
-        for (uint32_t i = 0; r->st[s].kind == S_SET && i < c->n; i++) {
+    for (uint32_t s = 0; s < t->n_kinds; s++) {
+        const struct charset *c = t->kinds[s];
+        for (uint32_t i = 0; i < c->n; i++) {
             if (n > cap) { /* the same sets again and again */
                 qsort(cuts, n, sizeof *cuts, by_lo);
                 m = 0;
@@ -227,12 +283,10 @@ static int cut_ranges(struct rx *r, struct dfa *d, uint32_t **sample)
     }
     for (uint32_t k = 0; k < m && rc == 0; k++) {
         uint64_t h = 3;
-        for (uint32_t s = 0; s < r->n_st; s++)
-            if (r->st[s].kind == S_SET) {
-                const unsigned char in = set_has(r->st[s].set, cuts[k]);
-                h = (h ^ in) * 0x100000001b3u + s;
-                h ^= h >> 31;
-            }
+        for (uint32_t s = 0; s < t->n_kinds; s++) {
+            h = (h ^ set_has(t->kinds[s], cuts[k])) * 0x100000001b3u + s;
+            h ^= h >> 31;
+        }
         uint32_t c = map_get(&of, h | 1);
         if (c == UINT32_MAX) {
             c = d->n_classes++;
@@ -275,9 +329,10 @@ static struct dfa *build(struct rx *r, const struct node *tree, struct arena *ou
     if (skip == UINT32_MAX)
         goto done;
     r->st[head].b = skip;
-    if (cut_ranges(r, &raw, &sample) != 0)
+    if (find_kinds(&t) != 0 || cut_ranges(&t, &raw, &sample) != 0 ||
+        lay_kinds(&t, raw.n_classes, sample) != 0)
         goto done;
-    t.mark = malloc(r->n_st);
+    t.mark = calloc(r->n_st, sizeof *t.mark);
     t.stack = malloc(r->n_st * sizeof *t.stack);
     t.list = malloc(r->n_st * sizeof *t.list);
     uint32_t *moved = arena_alloc(r->arena, r->n_st * sizeof *moved, 4);
@@ -286,8 +341,10 @@ static struct dfa *build(struct rx *r, const struct node *tree, struct arena *ou
         goto done;
     }
     uint32_t id;
+    t.salt = 1ull << 40; /* no first member is so large: the sums cannot meet */
     if (subset_of(&t, closure(&t, &head, 1, true, false), &id) != 0)
         goto done;
+    t.salt = 0;
     const bool empty_fits = has_final(&t, closure(&t, &head, 1, true, true));
     for (uint32_t s = 0; s < t.n; s++) {
         if ((size_t)(s + 1) * raw.n_classes > cap || s + 1 > cap_accept) {
@@ -307,9 +364,9 @@ static struct dfa *build(struct rx *r, const struct node *tree, struct arena *ou
         for (uint32_t c = 0; c < raw.n_classes; c++) {
             uint32_t n_moved = 0, *to = &next[(size_t)s * raw.n_classes + c];
             for (uint32_t i = 0; i < t.sets[s].n; i++) {
-                const struct state *st = &r->st[t.sets[s].v[i]];
-                if (st->kind == S_SET && set_has(st->set, sample[c]))
-                    moved[n_moved++] = st->a;
+                const uint32_t v = t.sets[s].v[i];
+                if (r->st[v].kind == S_SET && t.has[(size_t)t.kind_of[v] * raw.n_classes + c])
+                    moved[n_moved++] = r->st[v].a;
             }
             *to = DFA_DEAD;
             if (n_moved && subset_of(&t, closure(&t, moved, n_moved, false, false), to) != 0)
@@ -323,6 +380,9 @@ static struct dfa *build(struct rx *r, const struct node *tree, struct arena *ou
 done:
     map_free(&t.of);
     free(t.sets);
+    free(t.kinds);
+    free(t.kind_of);
+    free(t.has);
     free(t.mark);
     free(t.stack);
     free(t.list);
