@@ -2,7 +2,7 @@
 """all-MiniLM-L6-v2 for tests: its GGUF from its safetensors, and its vectors by a program of its own.
 
     minilm.py gguf OUT.gguf [--f16]        write the model (wants the PyPI package "gguf")
-    minilm.py reference OUT.json           write tests/data/models/minilm-vectors.json
+    minilm.py reference OUT.json           write tests/data/minilm/vectors.json
 
 The files are those of CHASKI_CACHE/models/minilm (the shared data's fetch.py brings them). The
 reference is the paper in float64 with numpy, on the ids of the library that the model was trained
@@ -116,8 +116,8 @@ class Paper:
 
 
 def texts():
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "models",
-                           "minilm-texts.json"), encoding="utf-8") as f:
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "minilm",
+                           "texts.json"), encoding="utf-8") as f:
         return json.load(f)
 
 

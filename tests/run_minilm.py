@@ -4,7 +4,7 @@
     run_minilm.py PATH/chaski
 
 Writes the model's GGUF (tests/minilm.py), serves it, and compares the vector of each text of
-tests/data/models/minilm-texts.json with the stored reference: cosine at least 0.9999. Then the same
+tests/data/minilm/texts.json with the stored reference: cosine at least 0.9999. Then the same
 bits by every way: alone, together, 1 and 2 threads, every instruction set, by each route. Ends with
 "N passed, N failed, N skipped". Exit status 1 if a check failed, 77 if the model or a package is
 not there.
@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import minilm
 from run_models import ISAS, Server, counts, say
 
-DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "models")
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "minilm")
 
 
 def ask(server, path, body):
@@ -123,7 +123,7 @@ def main():
         print("skipped: the Python package gguf is not there")
         return 77
     texts = minilm.texts()
-    with open(os.path.join(DATA, "minilm-vectors.json"), encoding="utf-8") as f:
+    with open(os.path.join(DATA, "vectors.json"), encoding="utf-8") as f:
         want = json.load(f)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(args, folder)
