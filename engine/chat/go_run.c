@@ -371,6 +371,7 @@ static enum flow walk_range(struct go_run *r, struct gv dot, const struct go_nod
         go_fail(r, "range over %zu items; %d are allowed", turns, TPL_MAX_ITEMS);
     for (size_t i = 0; i < turns; i++) {
         struct gv index = go_int((int64_t)i), element = index;
+        tpl_charge(r->c, 1); /* an empty body counts, too */
         if (v.type == GO_LIST) {
             element = v.l->v[i];
         } else if (v.type == GO_MAP) {
