@@ -168,6 +168,13 @@ AI void tile(int type, const int C, const struct panel *p, int nb, const int32_t
         v_st(acc[c], f[0][c]);
 }
 
+/* GEMV leaves fetching to the CPU (mm.h), but for these of AVX-512 VNNI, small blocks after a
+ * header: a page ahead on Zen 4, 4 to 9 % less time out of cache, 0 to 4 % out of memory. */
+AI bool far_ahead(int type)
+{
+    return VNNI && KEEP && (type == TYPE_Q1_0 || type == TYPE_Q2_0 || type == TYPE_TQ2_0);
+}
+
 /* nu units of n blocks of `bytes` after `header` bytes. */
 AI void gemv(int type, const int C, const int n, size_t header, size_t bytes, const uint8_t *b,
              int nu, const int32_t *a, float (*out)[16])
@@ -182,6 +189,8 @@ AI void gemv(int type, const int C, const int n, size_t header, size_t bytes, co
         const uint8_t *head = b;
         b += header;
         for (int j = 0; j < n; j++, b += bytes, a += A32_FIELDS * C) {
+            for (size_t o = 0; far_ahead(type) && o < bytes; o += 64)
+                __builtin_prefetch(b + 4096 + o);
 #pragma GCC unroll 2
             for (int half = 0; half < halves(type); half++) {
                 vi s[R][C_MAX];
