@@ -53,7 +53,8 @@ static void put_token(const struct tok_vocab *v, tok_id id, struct chat_prompt *
 static int hole_by_tokens(const struct tok_vocab *v, const json_t *chat, struct chat_prompt *out,
                           struct err *e)
 {
-    const json_t *before = json_object_get(chat, "prompt"), *behind = json_object_get(chat, "suffix");
+    const json_t *before = json_object_get(chat, "prompt"),
+                 *behind = json_object_get(chat, "suffix");
     for (int i = 0; i < 3; i++)
         if (tok_fim(v, i) < 0)
             return err_set(e, ERR_INPUT, "this model does not support insert");
@@ -66,6 +67,68 @@ static int hole_by_tokens(const struct tok_vocab *v, const json_t *chat, struct 
     buf_add(&out->text, json_string_value(behind), json_string_length(behind));
     put_token(v, tok_fim(v, 2), out);
     return out->text.failed ? err_set(e, ERR_MEMORY, "no memory for the prompt") : 0;
+}
+
+/* Calls of the history as Jinja templates know them: with a type; arguments as an object, or as its
+ * text where a template joins it to others. New reference. */
+static json_t *jinja_calls(const json_t *calls, bool as_text)
+{
+    json_t *out = json_deep_copy(calls);
+    size_t i;
+    json_t *one;
+    json_array_foreach(out, i, one)
+    {
+        json_t *fn = json_object_get(one, "function");
+        json_t *args = json_object_get(fn, "arguments");
+        bool bad = !json_object_get(one, "type") &&
+                   json_object_set_new(one, "type", json_string("function")) != 0;
+        if (as_text && json_is_object(args)) {
+            char *text = json_dumps(args, 0);
+            bad |= !text || json_object_set_new(fn, "arguments", json_string(text)) != 0;
+            free(text);
+        }
+        if (bad) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+/* Messages with the names that Jinja templates use beside ours (spec/modelfile-and-templates.md 5):
+ * reasoning_content for the thoughts, name for a tool's answer. New reference, NULL without memory.
+ */
+static json_t *jinja_messages(const json_t *messages, bool as_text)
+{
+    json_t *out = json_array();
+    size_t i;
+    json_t *m;
+    json_array_foreach(messages, i, m)
+    {
+        json_t *x = json_copy(m);
+        json_t *thinking = json_object_get(x, "thinking"), *name = json_object_get(x, "tool_name");
+        json_t *calls = json_object_get(x, "tool_calls");
+        if (!x || (thinking && json_object_set(x, "reasoning_content", thinking)) ||
+            (name && json_object_set(x, "name", name)) ||
+            (json_is_array(calls) &&
+             json_object_set_new(x, "tool_calls", jinja_calls(calls, as_text))) ||
+            json_array_append(out, x)) {
+            json_decref(x);
+            json_decref(out);
+            return NULL;
+        }
+        json_decref(x);
+    }
+    return out;
+}
+
+static bool has_calls(const json_t *messages)
+{
+    size_t i;
+    const json_t *m;
+    json_array_foreach(messages, i,
+                       m) if (json_array_size(json_object_get(m, "tool_calls"))) return true;
+    return false;
 }
 
 int render_prompt(const struct renderer *r, const json_t *chat, const json_t *messages,
@@ -96,12 +159,14 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
         return hole_by_tokens(r->vocab, chat, out, e);
     }
     json_t *in = json_copy((json_t *)(uintptr_t)chat);
+    json_t *said =
+        own ? json_incref((json_t *)(uintptr_t)messages) : jinja_messages(messages, false);
     char now[32];
     const time_t sec = time(NULL);
     struct tm tm;
     localtime_r(&sec, &tm);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!in || json_object_set(in, "messages", (json_t *)(uintptr_t)messages) ||
+    if (!in || !said || json_object_set(in, "messages", said) ||
         json_object_set_new(in, "add_generation_prompt", json_boolean(!continue_last)) ||
         json_object_set_new(in, "bos_token", token_text(r->vocab, tok_bos(r->vocab))) ||
         json_object_set_new(in, "eos_token", token_text(r->vocab, tok_eos(r->vocab))) ||
@@ -109,6 +174,16 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
         err_set(e, ERR_MEMORY, "no memory for the prompt");
     else
         rc = chat_render(t, in, out, e);
+    if (rc && !own && e && e->code == ERR_INPUT && has_calls(messages)) {
+        /* Some templates join the arguments to a text: they get them as one. */
+        struct err again = {0};
+        chat_prompt_free(out);
+        *out = (struct chat_prompt){0};
+        if (!json_object_set_new(in, "messages", jinja_messages(messages, true)) &&
+            !(rc = chat_render(t, in, out, &again)))
+            *e = (struct err){0};
+    }
+    json_decref(said);
     json_decref(in);
     if (!rc && continue_last)
         cut_behind_last(messages, out);
