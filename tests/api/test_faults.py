@@ -116,6 +116,18 @@ class Client(threading.Thread):
                 self.c = None
 
 
+def everybody_at_once(server, n=32):
+    """How many sequences run at the same time is chance in a crowd, and each has pages that stay."""
+    def ask():
+        server.post("/api/generate", {"model": "m", "prompt": "fake:words=50 fake:delay=1 " * 4, "raw": True,
+                                      "stream": False, "options": {"num_predict": 60}})
+    threads = [threading.Thread(target=ask) for _ in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
 def crowd(server, n, seed):
     clients = [Client(server, n // 8, seed * 8 + i) for i in range(8)]
     for c in clients:
@@ -144,6 +156,7 @@ def test_ten_thousand_requests_beside_five_hundred_idle(make_server):
         elif i % 3 == 2:
             c.sendall(b"GET /api/version HT")
     crowd(s, n // 4, 1)  # what is allocated once
+    everybody_at_once(s)  # as many sequences, pages and threads as there ever are
     before = rss(s)
     crowd(s, n // 2, 2)
     crowd(s, n // 4, 3)
