@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_REMEMBERED = 48 << 20, MOST_SCHEMA_DEPTH = 64 };
+enum { MOST_REMEMBERED = 48 << 20, MOST_SCHEMA_DEPTH = 64, MASK_BYTES = 32 << 10 };
 
 static int depth_of(const json_t *v, int depth)
 {
@@ -162,6 +162,11 @@ uint32_t grammar_steps(struct grammar *g, uint32_t state, const char *p, size_t 
 bool grammar_may_end(const struct grammar *g, uint32_t state)
 {
     return state != GRAMMAR_DEAD && machine_may_end(g->m, state);
+}
+
+size_t grammar_bytes(const struct grammar *g)
+{
+    return g->arena.used_bytes + g->m->arena.used_bytes + g->m->n_masks * MASK_BYTES;
 }
 
 const struct err *grammar_failed(const struct grammar *g)

@@ -35,6 +35,7 @@ bool grammar_may_end(const struct grammar *g, uint32_t state);
 /* The bytes that must come next, as long as there is no choice: appended to `out`, at most `most`.
  */
 void grammar_forced(struct grammar *g, uint32_t state, struct buf *out, size_t most);
+size_t grammar_bytes(const struct grammar *g); /* what it remembers, about */
 /* Memory ended, or a state holds too many readings: then every step is GRAMMAR_DEAD. NULL: fine. */
 const struct err *grammar_failed(const struct grammar *g);
 

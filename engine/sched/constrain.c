@@ -9,8 +9,20 @@
 #include <math.h>
 #include <string.h>
 
+/* What the grammar and its masks depend on, as one text. */
+static char *key_of(const struct eng_request *r)
+{
+    json_t *all = json_pack("[O?, s?, O?, s?]", r->grammar ? NULL : r->format, r->grammar,
+                            r->grammar ? r->schemas : NULL, r->shown);
+    char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    json_decref(all);
+    return text;
+}
+
 int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e)
 {
+    if (!r->grammar && !r->format)
+        return 0;
     if (r->grammar) {
         j->rules = grammar_gbnf(r->grammar, strlen(r->grammar), r->schemas, e);
     } else if (json_is_string(r->format)) { /* "json": an object */
@@ -19,19 +31,64 @@ int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e)
             return err_set(e, ERR_MEMORY, "no memory for a request");
         j->rules = grammar_json(any, e);
         json_decref(any);
-    } else if (r->format) {
-        j->rules = grammar_json(r->format, e);
     } else {
-        return 0;
+        j->rules = grammar_json(r->format, e);
     }
     if (!j->rules) { /* the client's to mend, whatever the reason */
         if (e->code == ERR_UNSUPPORTED || e->code == ERR_LIMIT)
             e->code = ERR_INPUT;
         return -1;
     }
+    j->rules_key = key_of(r); /* without one it is not kept, and that is all */
     j->rules_at = grammar_start(j->rules);
     return 0;
 }
+
+/* ---- grammars of jobs that are over -------------------------------------------------------------
+ */
+
+enum { MOST_KEPT_BYTES = 16 << 20 };
+
+void rules_meet(struct slot *s, struct eng_job *j)
+{
+    for (int i = 0; j->rules_key && i < MOST_KEPT && s->kept[i].g; i++) {
+        if (strcmp(s->kept[i].key, j->rules_key) != 0)
+            continue;
+        grammar_free(j->rules);
+        free(s->kept[i].key);
+        j->rules = s->kept[i].g;
+        j->rules_at = grammar_start(j->rules);
+        memmove(&s->kept[i], &s->kept[i + 1], (size_t)(MOST_KEPT - 1 - i) * sizeof *s->kept);
+        memset(&s->kept[MOST_KEPT - 1], 0, sizeof *s->kept);
+        return;
+    }
+}
+
+void rules_leave(struct slot *s, struct eng_job *j)
+{
+    if (!j->rules_key || !s->m || grammar_failed(j->rules) ||
+        grammar_bytes(j->rules) > MOST_KEPT_BYTES)
+        return; /* it goes with the job */
+    free(s->kept[MOST_KEPT - 1].key);
+    grammar_free(s->kept[MOST_KEPT - 1].g);
+    memmove(&s->kept[1], &s->kept[0], (MOST_KEPT - 1) * sizeof *s->kept);
+    s->kept[0].key = j->rules_key;
+    s->kept[0].g = j->rules;
+    j->rules_key = NULL;
+    j->rules = NULL;
+}
+
+void rules_forget(struct slot *s)
+{
+    for (int i = 0; i < MOST_KEPT; i++) {
+        free(s->kept[i].key);
+        grammar_free(s->kept[i].g);
+    }
+    memset(s->kept, 0, sizeof s->kept);
+}
+
+/* ---- before a draw, and after it ----------------------------------------------------------------
+ */
 
 struct text shown_piece(const struct tok_vocab *v, const char *shown, tok_id t)
 {

@@ -271,6 +271,7 @@ void slot_unload(struct slot *s)
         if (s->m && s->active[i])
             kv_table_free(&s->m->pool, &s->active[i]->kv);
     chat_template_free(s->tpl);
+    rules_forget(s);
     grammar_vocab_free(s->words[0]);
     grammar_vocab_free(s->words[1]);
     s->words[0] = s->words[1] = NULL;

@@ -18,7 +18,7 @@
 #include "engine/sched/pace.h"
 #include "engine/sched/worth.h"
 
-enum { MAX_PARALLEL = 16, MAX_FILES = 256, MOST_ENDS = 64 };
+enum { MAX_PARALLEL = 16, MAX_FILES = 256, MOST_ENDS = 64, MOST_KEPT = 4 };
 
 struct eng_job {
     atomic_int refs;
@@ -45,6 +45,7 @@ struct eng_job {
     struct eng_options opt;
     struct grammar *rules;     /* that the answer obeys, or NULL */
     uint32_t rules_at;         /* its state behind the answer so far */
+    char *rules_key;           /* what makes the grammar: equal texts, equal grammars */
     char *shown;               /* texts of control tokens that are shown, or NULL */
     struct embed_work *embed;  /* ENG_EMBED */
 
@@ -125,6 +126,10 @@ struct slot {
     /* the slot's thread alone */
     struct grammar_vocab *words[2]; /* tokens for masks; [1]: some control tokens have text; or NULL */
     char *words_shown;         /* which ones in words[1] */
+    struct {
+        char *key;
+        struct grammar *g;
+    } kept[MOST_KEPT];         /* grammars of jobs that are over, newest first */
     tok_id ends[MOST_ENDS];    /* tokens that end a text; found with the first grammar */
     int n_ends;
     struct model *m;
@@ -181,6 +186,11 @@ struct eng {
 /* What token t adds to the answer. */
 struct text shown_piece(const struct tok_vocab *v, const char *shown, tok_id t);
 int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e); /* before the queue */
+/* A job starts, ends: clients send the same schema again and again, and the masks that were made for it
+ * serve the next one. */
+void rules_meet(struct slot *s, struct eng_job *j);
+void rules_leave(struct slot *s, struct eng_job *j);
+void rules_forget(struct slot *s); /* the model goes */
 /* Take all chance from tokens that cannot come; *only: the one that is left, or -1. */
 int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e);
 int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e); /* it came */

@@ -34,6 +34,7 @@ void job_unref(struct eng_job *j)
     draft_free(&j->draft);
     grammar_free(j->rules);
     free(j->shown);
+    free(j->rules_key);
     free(j);
 }
 
@@ -104,6 +105,7 @@ void slot_job_end(struct slot *s, int i, const struct err *e)
     atomic_store(&s->running[i], NULL);
     job_left(s);
     pthread_mutex_unlock(&s->g->lock);
+    rules_leave(s, j);
     job_answer(s->g, j, e);
 }
 
@@ -164,6 +166,7 @@ static int job_start(struct slot *s, struct eng_job *j, struct err *e)
     j->piece.n_stops = j->opt.n_stops;
     if (smp_init(&j->smp, &j->opt, seed, tok_n_vocab(s->m->vocab), e))
         return -1;
+    rules_meet(s, j);
     return prompt_build(s, j, e);
 }
 
