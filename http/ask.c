@@ -89,6 +89,17 @@ int ask_logprobs(struct ask *a, struct err *e)
     return 0;
 }
 
+int ask_schema(struct ask *a, const json_t *holder, const char *at, struct err *e)
+{
+    const json_t *schema = holder ? field(holder, "schema") : NULL;
+    if (!schema) /* no schema to hold: silence would be a lie */
+        return err_set(e, ERR_INPUT, "%s is required", at);
+    if (!json_is_object(schema))
+        return type_error(schema, at, "object", e);
+    a->format = schema;
+    return 0;
+}
+
 int ask_grammar(struct ask *a, struct err *e)
 {
     if (field_string(a->body, "grammar", "grammar", &a->grammar, e) != 0)

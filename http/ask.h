@@ -58,6 +58,8 @@ int ask_limits(struct ask *a, struct err *e);
 int ask_keep_alive(struct ask *a, struct err *e);
 /* `logprobs` as a boolean, and `top_logprobs`. */
 int ask_logprobs(struct ask *a, struct err *e);
+/* The format is `schema` of that object, or an error that names it `at`. */
+int ask_schema(struct ask *a, const json_t *holder, const char *at, struct err *e);
 /* `grammar`, once a->format is read. */
 int ask_grammar(struct ask *a, struct err *e);
 /* Every message of a->messages has the form of 6.1: sets wants_images too. */

@@ -26,8 +26,9 @@ struct access_rules {
 
 const char access_allow_methods[] = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS";
 const char access_allow_headers[] =
-    "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,X-Stainless-Arch,"
-    "X-Stainless-Async,X-Stainless-Custom-Poll-Interval,X-Stainless-Helper-Method,X-Stainless-Lang,"
+    "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,Openai-Organization,"
+    "Openai-Project,X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,"
+    "X-Stainless-Helper,X-Stainless-Helper-Method,X-Stainless-Lang,"
     "X-Stainless-Os,X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,"
     "X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout,X-Api-Key,"
     "Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access,Api-Key";

@@ -344,6 +344,23 @@ static int take_thinking(struct ask *a, struct err *e)
                    effort);
 }
 
+/* `output_config.format`, or `output_format` as an older beta named it. */
+static int take_format(struct ask *a, struct err *e)
+{
+    json_t *output = NULL, *format = NULL, *older = NULL;
+    if (field_object(a->body, "output_config", &output, e) != 0 ||
+        (output && field_object(output, "format", &format, e) != 0) ||
+        field_object(a->body, "output_format", &older, e) != 0)
+        return -1;
+    if (!format)
+        format = older;
+    if (!format)
+        return 0;
+    if (strcmp(type_of(format), "json_schema") != 0)
+        return err_set(e, ERR_INPUT, "output_config.format.type must be \"json_schema\"");
+    return ask_schema(a, format, "output_config.format.schema", e);
+}
+
 /* A number from the body among the options of the core, under its name there. */
 static int take_number(struct ask *a, const char *key, const char *option, bool is_int,
                        json_t *options, struct err *e)
@@ -397,7 +414,7 @@ static int parse(struct ask *a, bool is_count, struct err *e)
     if ((!is_count && check_max_tokens(a, e) != 0) || take_messages(a, e) != 0 ||
         field_bool(a->body, "stream", &a->stream, NULL, e) != 0 || take_options(a, e) != 0 ||
         ask_limits(a, e) != 0 || ask_keep_alive(a, e) != 0 || take_thinking(a, e) != 0 ||
-        take_tools(a, e) != 0)
+        take_format(a, e) != 0 || take_tools(a, e) != 0)
         return -1;
     return take_tool_choice(a, e);
 }

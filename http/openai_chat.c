@@ -255,13 +255,7 @@ static int parse_format(struct ask *a, struct err *e)
         return 0;
     if (field_object(format, "json_schema", &holder, e) != 0)
         return -1;
-    const json_t *schema = holder ? field(holder, "schema") : NULL;
-    if (!schema) /* no schema to hold: silence would be a lie */
-        return err_set(e, ERR_INPUT, "response_format.json_schema.schema is required");
-    if (!json_is_object(schema))
-        return type_error(schema, "response_format.json_schema.schema", "object", e);
-    a->format = schema;
-    return 0;
+    return ask_schema(a, holder, "response_format.json_schema.schema", e);
 }
 
 static int parse_tools(struct ask *a, struct err *e)

@@ -321,12 +321,7 @@ static int take_format(struct ask *a, struct err *e)
     }
     if (strcmp(type_of(format), "json_schema") != 0)
         return 0;
-    const json_t *schema = field(format, "schema");
-    if (!json_is_object(schema))
-        return schema ? type_error(schema, "text.format.schema", "object", e)
-                      : err_set(e, ERR_INPUT, "text.format: a schema is required");
-    a->format = schema;
-    return 0;
+    return ask_schema(a, format, "text.format.schema", e);
 }
 
 static int take_reasoning_effort(struct ask *a, struct err *e)

@@ -302,6 +302,7 @@ step_api() {
   api_tests cli -- "${cli[@]}"
   [ ! -x build/asan/tools/chaski ] || api_tests cli-asan CHASKI="$root/build/asan/tools/chaski" -- "${cli[@]}"
   [ ${#server[@]} != 0 ] || return
+  js_packages
   api_tests api-fake CHASKI_FAKE="$root/build/tests/chaski-fake" -- -m "not real" "${server[@]}"
   if default_model; then
     api_tests api-real CHASKI_BIN="$root/build/tools/chaski" -- -m "not fake" "${server[@]}"
@@ -312,6 +313,23 @@ step_api() {
     api_tests api-asan CHASKI_FAKE="$root/build/asan/tests/chaski-fake" -- -m "not real" "${server[@]}"
   else
     skip "api: build/asan/tests/chaski-fake is not built"
+  fi
+}
+
+# What tests/api/test_js.py needs; without it the tests there skip.
+js_packages() {
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    skip "api: the JavaScript clients: no node or no npm"
+    return
+  fi
+  mkdir -p build/js
+  cmp -s tests/js/package-lock.json build/js/installed && return
+  cp tests/js/package.json tests/js/package-lock.json build/js/
+  say "  installing the npm packages of tests/js in build/js"
+  if quietly npm npm ci --prefix build/js --ignore-scripts --no-audit --no-fund; then
+    cp tests/js/package-lock.json build/js/installed
+  else
+    skip "api: the JavaScript clients: npm ci failed"
   fi
 }
 

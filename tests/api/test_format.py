@@ -88,3 +88,23 @@ def test_openai_response_format(server):
         jsonschema.validate(json.loads(choice["message"]["content"]), PERSON)
     else:
         assert choice["finish_reason"] == "length"
+
+
+def test_the_clients_ask_by_classes_of_pydantic(server):
+    ollama, anthropic = pytest.importorskip("ollama"), pytest.importorskip("anthropic")
+    pydantic = pytest.importorskip("pydantic")
+    from typing import Literal
+
+    class Pet(pydantic.BaseModel):
+        kind: Literal["cat", "dog"]
+        happy: bool
+        size: Literal["small", "big"] | None
+
+    user = [{"role": "user", "content": "Tell of a pet as JSON."}]
+    r = ollama.Client(host=server.url).chat("m", user, format=Pet.model_json_schema(), options={"temperature": 0})
+    assert Pet.model_validate_json(r.message.content)
+    a = anthropic.Anthropic(base_url=server.url, api_key="x", max_retries=0)
+    ask = {"model": "m", "max_tokens": 200, "messages": user}
+    assert isinstance(a.messages.parse(**ask, output_format=Pet).parsed_output, Pet)
+    with pytest.raises(anthropic.BadRequestError, match="strange"):
+        a.messages.create(**ask, output_config={"format": {"type": "json_schema", "schema": {"type": "strange"}}})

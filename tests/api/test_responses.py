@@ -288,7 +288,7 @@ ERRORS = [
      'tool_choice: unknown tool "u"'),
     ({"model": "m", "input": "x", "tools": [{"type": "namespace", "name": "n", "tools": [FUN]}],
       "tool_choice": {"type": "function", "name": "n.t"}}, 400, "does not support tools"),
-    ({"model": "m", "input": "x", "text": {"format": {"type": "json_schema", "name": "n"}}}, 400, "a schema is required"),
+    ({"model": "m", "input": "x", "text": {"format": {"type": "json_schema", "name": "n"}}}, 400, "text.format.schema is required"),
     ({"model": "nope", "input": "x"}, 404, "model 'nope' not found"),
     ({"model": "x:cloud", "input": "x"}, 403, "ollama cloud is disabled: remote model is unavailable"),
 ]

@@ -291,6 +291,47 @@ def test_anthropic_client(made):
     assert r.content[0].text == "wet" and r.stop_reason == "end_turn"
 
 
+@fake
+def test_helpers_that_run_and_parse(made):
+    """tool_runner of anthropic; tools and answers by classes of pydantic in openai and anthropic."""
+    anthropic, openai = pytest.importorskip("anthropic"), pytest.importorskip("openai")
+    pydantic = pytest.importorskip("pydantic")
+
+    class get_weather(pydantic.BaseModel):
+        city: str
+        days: int
+
+    @anthropic.beta_tool(name="get_weather")
+    def run(city: str, days: int) -> str:
+        """The weather.
+
+        Args:
+            city: The city
+            days: How many
+        """
+        return f"fake:say=2\nwet in {city} for {days}"
+
+    a = anthropic.Anthropic(base_url=made.url, api_key="x", max_retries=0)
+    for stream in (False, True):
+        runner = a.beta.messages.tool_runner(model="hermes", max_tokens=500, tools=[run], stream=stream,
+                                             messages=say("So. " + FORMATS["hermes"][1], 3))
+        assert runner.until_done().content[0].text == "wet in Rome for 2"
+    ask = {"model": "m", "max_tokens": 500, "messages": say(json.dumps(ARGS), 3)}
+    assert a.messages.parse(**ask, output_format=get_weather).parsed_output == get_weather(**ARGS)
+    with a.messages.stream(**ask, output_format=get_weather) as s:
+        assert s.get_final_message().parsed_output == get_weather(**ARGS)
+    o = openai.OpenAI(base_url=made.url + "/v1", api_key="x", max_retries=0)
+    r = o.chat.completions.parse(model="hermes", messages=say(FORMATS["hermes"][1], 3),
+                                 tools=[openai.pydantic_function_tool(get_weather)])
+    assert r.choices[0].message.tool_calls[0].function.parsed_arguments == get_weather(**ARGS)
+    with o.chat.completions.stream(model="m", messages=ask["messages"], response_format=get_weather) as s:
+        assert s.get_final_completion().choices[0].message.parsed == get_weather(**ARGS)
+    r = o.responses.parse(model="m", input=ask["messages"], text_format=get_weather)
+    assert r.output_parsed == get_weather(**ARGS)
+    with o.responses.stream(model="m", input=ask["messages"], text_format=get_weather) as s:
+        assert s.get_final_response().output_parsed == get_weather(**ARGS)
+
+
 # ---- calls that obey their schemas, by a real model ------------------------------------------------
 
 
