@@ -3,7 +3,7 @@
 #
 #     tests/run.sh                 everything
 #     tests/run.sh release api     only these steps (names below: step_NAME)
-#     FUZZ_SECONDS=5 tests/run.sh  a shorter look with the fuzzers (60 by default)
+#     FUZZ_SECONDS=600 tests/run.sh fuzz   a longer look with the fuzzers (40 by default)
 #
 # Steps are independent: one that fails does not stop the others. What is skipped is named with
 # its reason, once where it happens and once at the end.
@@ -12,10 +12,11 @@ cd "$(dirname "$0")/.." || exit 1
 root=$PWD
 shared=${CHASKI_SHARED:-$root/../shared}
 cache=${CHASKI_CACHE:-$HOME/.cache/chaski}
-fuzz_seconds=${FUZZ_SECONDS:-60}
+fuzz_seconds=${FUZZ_SECONDS:-40}
 jobs=$(nproc)
 passed=0 failed=0
 notes=()
+api_pids=() api_names=()
 logs=$root/build/test-logs
 unset CHASKI_ISA OLLAMA_HOST OLLAMA_MODELS
 
@@ -167,11 +168,12 @@ step_tsan() {
     fail "tsan: it does not build"
     return
   fi
-  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 meson test -C $folder --no-rebuild --num-processes "$jobs" \
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 CHAOS_ACTIONS=4000 meson test -C $folder --no-rebuild --num-processes "$jobs" \
     -t 4 "${tests[@]}" >"$logs/test-tsan" 2>&1
   tally meson $folder/meson-logs/testlog.json
   if [ -x build/venv/bin/pytest ]; then
     api_tests api-tsan CHASKI_FAKE="$root/$folder/tests/chaski-fake" -- tests/api/test_shapes.py
+    api_results
   fi
 }
 
@@ -273,18 +275,28 @@ fuzz_result() {
 
 # ---- the program --------------------------------------------------------------------------------
 
-# api_tests NAME VARIABLE=VALUE.. -- ARGUMENT OF PYTEST..
+# api_tests NAME VARIABLE=VALUE.. -- ARGUMENT OF PYTEST..: starts them; api_results waits and counts.
+# They mostly wait for clocks and sockets, so two at a time cost little more than one.
 api_tests() {
   local name=$1 vars=()
   shift
   while [ "$1" != -- ]; do vars+=("$1"); shift; done
   shift
   rm -f "$logs/$name.xml"
-  say "  $name"
   env CHASKI="$root/build/tools/chaski" CHASKI_CACHE="$cache" ${vars[@]+"${vars[@]}"} \
     build/venv/bin/python -m pytest -q -ra --timeout=300 -p no:cacheprovider \
-    --junitxml="$logs/$name.xml" "$@" >"$logs/$name" 2>&1
-  tally pytest "$logs/$name.xml"
+    --junitxml="$logs/$name.xml" "$@" >"$logs/$name" 2>&1 &
+  api_pids+=($!) api_names+=("$name")
+}
+
+api_results() {
+  local i
+  for i in "${!api_pids[@]}"; do
+    wait "${api_pids[$i]}"
+    say "  ${api_names[$i]}"
+    tally pytest "$logs/${api_names[$i]}.xml"
+  done
+  api_pids=() api_names=()
 }
 
 # The official client and plain HTTP against servers that the tests start on free ports: with the
@@ -301,18 +313,21 @@ step_api() {
   done
   api_tests cli -- "${cli[@]}"
   [ ! -x build/asan/tools/chaski ] || api_tests cli-asan CHASKI="$root/build/asan/tools/chaski" -- "${cli[@]}"
+  api_results
   [ ${#server[@]} != 0 ] || return
   js_packages
   api_tests api-fake CHASKI_FAKE="$root/build/tests/chaski-fake" -- -m "not real" "${server[@]}"
-  if default_model; then
-    api_tests api-real CHASKI_BIN="$root/build/tools/chaski" -- -m "not fake" "${server[@]}"
-  else
-    skip "api: the default model is not in $cache and could not be fetched"
-  fi
   if [ -x build/asan/tests/chaski-fake ]; then
     api_tests api-asan CHASKI_FAKE="$root/build/asan/tests/chaski-fake" -- -m "not real" "${server[@]}"
   else
     skip "api: build/asan/tests/chaski-fake is not built"
+  fi
+  api_results
+  if default_model; then
+    api_tests api-real CHASKI_BIN="$root/build/tools/chaski" -- -m "not fake" "${server[@]}"
+    api_results
+  else
+    skip "api: the default model is not in $cache and could not be fetched"
   fi
 }
 
