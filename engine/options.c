@@ -16,24 +16,24 @@ struct option_row {
 };
 #define AT(field) offsetof(struct eng_options, field)
 
-static const double big = 2147483647.0;
+static const double big = 2147483647.0, small = -2147483648.0;
 
 static const struct option_row rows[] = {
-    {"num_ctx", INT, AT(num_ctx), -2147483648.0, big},
-    {"num_batch", INT, AT(num_batch), 0, 1 << 20},
-    {"num_thread", INT, AT(num_thread), 0, 1 << 20},
-    {"num_keep", INT, AT(num_keep), -2147483648.0, big},
-    {"num_predict", INT, AT(num_predict), -2147483648.0, big},
+    {"num_ctx", INT, AT(num_ctx), small, big},
+    {"num_batch", INT, AT(num_batch), small, big},
+    {"num_thread", INT, AT(num_thread), small, big},
+    {"num_keep", INT, AT(num_keep), small, big},
+    {"num_predict", INT, AT(num_predict), small, big},
     {"seed", SEED, AT(seed), -9223372036854775808.0, 9223372036854774784.0},
-    {"top_k", INT, AT(top_k), -2147483648.0, big},
+    {"top_k", INT, AT(top_k), small, big},
     {"repeat_last_n", INT, AT(repeat_last_n), -1, big},
-    {"temperature", REAL, AT(temperature), 0, 100},
-    {"top_p", REAL, AT(top_p), 0, 100},
-    {"min_p", REAL, AT(min_p), 0, 100},
-    {"typical_p", REAL, AT(typical_p), 0, 100},
-    {"repeat_penalty", REAL, AT(repeat_penalty), 1e-6, 100},
-    {"presence_penalty", REAL, AT(presence_penalty), -100, 100},
-    {"frequency_penalty", REAL, AT(frequency_penalty), -100, 100},
+    {"temperature", REAL, AT(temperature), 0, big},
+    {"top_p", REAL, AT(top_p), small, big},
+    {"min_p", REAL, AT(min_p), small, big},
+    {"typical_p", REAL, AT(typical_p), small, big},
+    {"repeat_penalty", REAL, AT(repeat_penalty), 1e-6, big},
+    {"presence_penalty", REAL, AT(presence_penalty), small, big},
+    {"frequency_penalty", REAL, AT(frequency_penalty), small, big},
     {"stop", STOP, 0, 0, 0},
     {"deadline_ms", INT, AT(deadline_ms), 0, big}, /* ours */
     {"use_mmap", BOOL, AT(use_mmap), 0, 0},
@@ -175,7 +175,8 @@ static int set_number(struct eng_options *o, const struct option_row *r, const j
     /* A negative temperature is greedy, a huge window is the whole: meanings, not mistakes. */
     if (r->offset == AT(temperature) && x < 0)
         x = 0;
-    if (!(x >= r->lo && x <= r->hi))
+    const bool fits = r->kind == SEED && json_is_integer(v);
+    if (!fits && !(x >= r->lo && x <= r->hi))
         return err_set(e, ERR_INPUT, "option \"%s\" is %g, it must be from %g to %g", r->name, x,
                        r->lo, r->hi);
     char *field = (char *)o + r->offset;

@@ -118,6 +118,44 @@ int ask_strings_only(const json_t *list, const char *where, struct err *e)
     return 0;
 }
 
+/* The byte at which p is not base64 with its padding, as the reference counts; -1: it is. */
+static long base64_wrong(const char *p, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t in_group = 0, pads = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '\n' || p[i] == '\r')
+            continue;
+        if (pads == 1 && in_group == 2 && p[i] != '=')
+            return (long)i - 1;
+        if (pads ? pads + in_group == 4 : p[i] == '=' ? in_group < 2 : !memchr(digits, p[i], 64))
+            return (long)i;
+        if (p[i] == '=')
+            pads++;
+        else
+            in_group = (in_group + 1) % 4;
+    }
+    if (pads)
+        return pads + in_group == 4 ? -1 : (long)n;
+    return in_group ? (long)(n - in_group) : -1;
+}
+
+/* Texts in base64; clients put the prefix of a data URI before some (spec/api.md 13). */
+int ask_images(const json_t *list, const char *where, struct err *e)
+{
+    if (ask_strings_only(list, where, e) != 0)
+        return -1;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *s = json_string_value(json_array_get(list, i)), *mark;
+        if (strncmp(s, "data:", 5) == 0 && (mark = strstr(s, ";base64,")))
+            s = mark + 8;
+        const long at = base64_wrong(s, strlen(s));
+        if (at >= 0)
+            return err_set(e, ERR_INPUT, "illegal base64 data at input byte %ld", at);
+    }
+    return 0;
+}
+
 /* Text, null, [] or a list of text parts; other parts are refused by name. */
 static int check_content(const json_t *v, struct err *e)
 {
@@ -188,7 +226,7 @@ static int check_message(struct ask *a, const json_t *m, struct err *e)
         field_string(m, "thinking", "messages.thinking", &skip, e) != 0 ||
         field_array(m, "tool_calls", "messages.tool_calls", &calls, e) != 0 ||
         field_array(m, "images", "messages.images", &images, e) != 0 ||
-        ask_strings_only(images, "messages.images", e) != 0)
+        ask_images(images, "messages.images", e) != 0)
         return -1;
     for (size_t i = 0; i < json_array_size(calls); i++)
         if (check_call(json_array_get(calls, i), e) != 0)

@@ -71,4 +71,5 @@ int ask_tool_choice(struct ask *a, const json_t *v, struct err *e);
 /* Its meaning, after a->tools is there: an unknown name is an error. */
 int ask_choose_tools(struct ask *a, enum ask_tools choose, const char *name, struct err *e);
 int ask_strings_only(const json_t *list, const char *where, struct err *e);
+int ask_images(const json_t *list, const char *where, struct err *e);
 #endif

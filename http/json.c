@@ -54,6 +54,11 @@ static size_t put_escape(struct buf *out, const char *p, size_t n)
     return 6;
 }
 
+static bool is_huge(const char *digits, size_t n)
+{
+    return n > 19 || (n == 19 && memcmp(digits, "9223372036854775807", 19) > 0);
+}
+
 /* Copy the first value of p[0..n) to `out`, repaired and measured. */
 static int scan(const char *p, size_t n, struct buf *out, struct err *e)
 {
@@ -84,6 +89,18 @@ static int scan(const char *p, size_t n, struct buf *out, struct err *e)
                 k++;
             }
             buf_add(out, p + i, k - i);
+            i = k;
+            continue;
+        }
+        if (c >= '0' && c <= '9') {
+            size_t k = i;
+            while (k < n && p[k] >= '0' && p[k] <= '9')
+                k++;
+            buf_add(out, p + i, k - i);
+            /* An integer beyond 64 bits is a real, as in the reference; not in a fraction's tail. */
+            if (is_huge(p + i, k - i) && !(k < n && memchr(".eE", p[k], 3)) &&
+                !(i && memchr(".eE+", p[i - 1], 4)))
+                buf_puts(out, ".0");
             i = k;
             continue;
         }
@@ -179,10 +196,11 @@ json_t *field(const json_t *obj, const char *name)
 
 int type_error(const json_t *v, const char *where, const char *want, struct err *e)
 {
+    const double x = json_number_value(v);
     if (json_is_real(v) && strcmp(want, "integer") == 0)
         return err_set(e, ERR_INPUT,
-                       "json: cannot unmarshal number %g into field %s of type integer",
-                       json_real_value(v), where);
+                       "json: cannot unmarshal number %g%s into field %s of type integer", x,
+                       x > -1e6 && x < 1e6 && x == (int)x ? ".0" : "", where);
     return err_set(e, ERR_INPUT, "json: cannot unmarshal %s into field %s of type %s", kind_of(v),
                    where, want);
 }

@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void fail_cloud(struct call *c, enum not_found how)
+{
+    call_fail_status(c, 403, "ollama cloud is disabled: remote model %s unavailable",
+                     how == NAME_SHORT ? "details are" : "is");
+}
+
 struct store_model *model_find(struct call *c, const char *text, enum not_found how)
 {
     struct store_name name;
@@ -13,7 +19,7 @@ struct store_model *model_find(struct call *c, const char *text, enum not_found 
     struct err e = {0};
     if (store_name_parse(text, strlen(text), &name, &e) != 0) {
         if (e.code == ERR_NOT_FOUND) /* a name of the cloud (26) */
-            call_fail_status(c, 403, "ollama cloud is disabled: remote model is unavailable");
+            fail_cloud(c, how);
         else
             call_fail(c, &e);
         return NULL;
@@ -30,7 +36,7 @@ struct store_model *model_find(struct call *c, const char *text, enum not_found 
     call_set_model(c, &name);
     const char *remote = json_string_value(json_object_get(m->config, "remote_host"));
     if (remote && remote[0] && c->route->handle != on_delete) {
-        call_fail_status(c, 403, "ollama cloud is disabled: remote model is unavailable");
+        fail_cloud(c, how);
         store_model_free(m);
         return NULL;
     }

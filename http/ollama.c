@@ -124,13 +124,13 @@ static int parse_generate(struct ask *a, struct err *e)
         field_bool(a->body, "raw", &a->raw, NULL, e) != 0 ||
         field_array(a->body, "context", "context", &context, e) != 0 ||
         field_array(a->body, "images", "images", &images, e) != 0 ||
-        ask_strings_only(images, "images", e) != 0)
+        ask_images(images, "images", e) != 0)
         return -1;
     a->prompt = or_null(a->prompt);
     a->suffix = or_null(a->suffix);
     a->system = or_null(a->system);
     a->template_text = or_null(a->template_text);
-    a->wants_images = json_array_size(images) > 0;
+    a->wants_images = a->prompt && json_array_size(images) > 0; /* else the model is loaded (5.3) */
     if (json_array_size(context)) {
         for (size_t i = 0; i < json_array_size(context); i++) {
             const json_t *id = json_array_get(context, i);

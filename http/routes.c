@@ -251,16 +251,45 @@ static void start_handler(struct call *c, h2o_req_t *req)
         work_submit(c->srv->workers, &c->work);
 }
 
-static void redirect(struct call *c, h2o_req_t *req)
+/* Takes empty and dot segments out of p[0..n), which begins with a slash; returns the new length. */
+static size_t clean_path(char *p, size_t n)
 {
-    /* "//api/tags" -> "/api/tags": only the slashes at the front are folded. */
-    size_t i = 0;
-    while (i + 1 < req->input.path.len && req->input.path.base[i + 1] == '/')
-        i++;
-    h2o_iovec_t to = h2o_strdup(&req->pool, req->input.path.base + i, req->input.path.len - i);
+    const bool is_folder = p[n - 1] == '/';
+    size_t used = 0, next;
+    for (size_t i = 0; i < n; i = next) {
+        const char *slash = memchr(p + i + 1, '/', n - i - 1);
+        next = slash ? (size_t)(slash - p) : n;
+        const size_t k = next - i; /* with the slash before it */
+        if (k == 3 && p[i + 1] == '.' && p[i + 2] == '.') {
+            while (used && p[--used] != '/')
+                ;
+        } else if (k > 2 || (k == 2 && p[i + 1] != '.')) {
+            memmove(p + used, p + i, k);
+            used += k;
+        }
+    }
+    if (!used || is_folder)
+        p[used++] = '/';
+    return used;
+}
+
+/* "//api/./tags" -> "/api/tags" (spec/api.md 1.7); false: there is nothing to clean. Not with a
+ * backslash: browsers take it for a slash, and "/\host" for another host. */
+static bool redirect(struct call *c, h2o_req_t *req)
+{
+    h2o_iovec_t to = h2o_strdup(&req->pool, req->input.path.base, req->input.path.len);
+    const char *query = memchr(to.base, '?', to.len);
+    const size_t n = query ? (size_t)(query - to.base) : to.len;
+    if (!n || to.base[0] != '/' || memchr(to.base, '\\', n))
+        return false;
+    const size_t k = clean_path(to.base, n);
+    if (k == n)
+        return false;
+    memmove(to.base + k, to.base + n, to.len - n);
     h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("location"), 1, NULL, to.base,
-                          to.len);
+                          to.len - n + k);
     call_answer(c, 307, NULL, "", 0);
+    return true;
 }
 
 /* No such route, or not by that method: text under /api as clients know it, and the error that
@@ -335,8 +364,8 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
             start_handler(c, req);
         else
             call_fail_status(c, 500, "out of memory");
-    } else if (path[0] == '/' && path[1] == '/') {
-        redirect(c, req);
+    } else if (fits && redirect(c, req)) {
+        ; /* answered */
     } else if ((c->allow = methods_of(path))) {
         refuse(c, 405, "405 method not allowed");
     } else {

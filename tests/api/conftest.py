@@ -172,6 +172,11 @@ class Server:
     def get(self, path, **more):
         return self.ask("GET", path, **more)
 
+    def loaded(self, name="m:latest"):
+        """The model's row in ps, or None: others may be loaded, other tests were here before."""
+        rows = self.get("/api/ps").json()["models"]
+        return next((r for r in rows if r["name"] == name), None)
+
     def raw(self, data, timeout=10, until=None):
         """Bytes in, all bytes out."""
         with socket.create_connection(("127.0.0.1", self.port), timeout) as s:

@@ -131,9 +131,7 @@ def test_modelfile_text(made):
 
 def test_ps_fields(server):
     assert server.post("/api/generate", {"model": "m", "keep_alive": "5m"}).json()["done_reason"] == "load"
-    rows = server.get("/api/ps").json()["models"]
-    assert len(rows) == 1
-    row = rows[0]
+    row = server.loaded()
     assert list(row)[:8] == ["name", "model", "size", "digest", "details", "expires_at", "size_vram",
                              "context_length"]
     assert row["name"] == row["model"] == "m:latest" and row["size"] > 0 and row["size_vram"] == 0
@@ -145,7 +143,7 @@ def test_ps_fields(server):
         assert isinstance(row[extra], int)
     assert server.post("/api/generate", {"model": "m", "keep_alive": 0}).json()["done_reason"] == "unload"
     for _ in range(20):
-        if not server.get("/api/ps").json()["models"]:
+        if not server.loaded():
             return
         time.sleep(0.05)
     assert False, "still there after a second"

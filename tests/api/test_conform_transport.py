@@ -95,6 +95,10 @@ BODIES = [  # body, status, text that must be in the error (None: no error)
     (b'{"model":"m","verbose":"yes"}', 400, "verbose"),
     (b'{"model":"\xff\xfe"}', 400, None),  # replaced, and then no name
     (b'{"model":"m","system":"\xff"}', 200, None),
+    # a number that no 64-bit integer holds is a real, not a broken body
+    (b'{"model":"m","unknown":[18446744073709551615,-9223372036854775809,1234567890123456789012]}', 200, None),
+    (b'{"model":"m","unknown":[9223372036854775807,0.1234567890123456789012,1.5e00000000000000000001]}', 200, None),
+    (b'{"model":"m","unknown":00000000000000000000001}', 400, "invalid character '0' after object key:value pair"),
 ]
 
 
@@ -111,7 +115,7 @@ TYPES = [  # field, value, KIND, TYPE
     ("stream", 1, "number", "boolean"), ("raw", [], "array", "boolean"), ("options", [], "array", "object"),
     ("options", "x", "string", "object"), ("system", {}, "object", "string"), ("context", "x", "string", "array"),
     ("images", "x", "string", "array"), ("top_logprobs", 1.5, "number 1.5", "integer"),
-    ("top_logprobs", 3.0, "number 3", "integer"), ("suffix", 1, "number", "string"),
+    ("top_logprobs", 3.0, "number 3.0", "integer"), ("suffix", 1, "number", "string"),
     ("template", 1, "number", "string"), ("logprobs", "x", "string", "boolean")]
 
 
@@ -204,7 +208,7 @@ def test_times_are_utc_with_nine_digits(server):
     server.post("/api/generate", {"model": "m", "keep_alive": -1})
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
     assert re.fullmatch(stamp, server.get("/api/tags").json()["models"][0]["modified_at"])
-    until = server.get("/api/ps").json()["models"][0]["expires_at"]
+    until = server.loaded()["expires_at"]
     assert re.fullmatch(stamp, until) and int(until[:4]) > 2300
     server.post("/api/generate", {"model": "m", "keep_alive": 0})
 
@@ -274,6 +278,9 @@ PATHS = [  # method, path, status, body, Allow
     ("GET", "/api/tags/", 200, None, None),
     ("POST", "/api/show/", 400, None, None),
     ("GET", "//api/tags", 307, b"", None),
+    ("GET", "/api/./nothing/..//tags", 307, b"", None),
+    ("GET", "/../api/../api/tags", 307, b"", None),
+    ("GET", "/\\evil.example/../api/tags", 404, b"404 page not found", None),
 ]
 
 
@@ -323,7 +330,8 @@ def test_what_is_not_served(server, method, path, body, status, answer):
 
 def test_cloud_names_in_other_places(server):
     a = server.post("/api/show", {"model": "x:cloud"})
-    assert a.status == 403 and a.json()["error"].startswith("ollama cloud is disabled: remote model")
+    assert a.status == 403
+    assert a.json()["error"] == "ollama cloud is disabled: remote model details are unavailable"
     served(server, "/v1/chat/completions")
     a = server.post("/v1/chat/completions", {"model": "x:cloud", "messages": [{"role": "user", "content": "x"}]})
     assert a.status == 403 and a.json()["error"]["message"] == CLOUD

@@ -193,10 +193,10 @@ def test_a_client_that_leaves_ends_the_work(server):
     texts = ["the quick brown fox " * 400] * 200
     c.request("POST", E, json.dumps({"model": "m", "input": texts}))
     time.sleep(1)
-    assert server.get("/api/ps").json()["models"][0]["active"] == 1
+    assert server.loaded()["active"] == 1
     c.close()
     for _ in range(40):
-        if server.get("/api/ps").json()["models"][0]["active"] == 0:
+        if server.loaded()["active"] == 0:
             return
         time.sleep(0.05)
     raise AssertionError("the texts are still computed")

@@ -20,7 +20,7 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     (G, b'"x"', 400, "cannot unmarshal string"),
     (G, b"1", 400, "cannot unmarshal number"),
     (G, b"x", 400, "invalid character"),
-    (G, b'{"model":"m","options":{"seed":9223372036854775808}}', 400, "number out of range"),
+    (G, b'{"model":"m","options":{"seed":9223372036854775808}}', 400, 'option "seed" is 9.22337e+18'),
     (G, b'{"model":"m","options":{"temperature":1e400}}', 400, "number out of range"),
     (G, b'{"model":"m","prompt":"\\u0000"}', 400, "NUL"),
     (G, {"model": "nope"}, 404, "model 'nope' not found"),
@@ -65,6 +65,11 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     (G, {"model": "m", "prompt": "x", "suffix": "y"}, 400,
      "registry.ollama.ai/library/m:latest does not support insert"),
     (G, {"model": "m", "prompt": "x", "images": ["aGk="]}, 400, '"m" does not support images'),
+    (G, {"model": "m", "prompt": "x", "images": ["data:image/png;base64,aGk="]}, 400,
+     '"m" does not support images'),
+    *((G, {"model": "m", "prompt": "x", "images": ["aGk=", text]}, 400,
+       f"illegal base64 data at input byte {at}") for text, at in [
+          ("data:x", 4), ("a", 0), ("aGkx=", 4), ("aGk=a", 4), ("aG=k", 2), ("aG=", 3), ("aGkxaG", 4)]),
     (C, {"model": "m", "messages": [{"role": "user", "content": "x", "images": ["aGk="]}]}, 400,
      '"m" does not support images'),
     (G, {"model": "m", "prompt": "x", "raw": True, "system": "s"}, 400,
@@ -80,14 +85,14 @@ THINK = 'must be a boolean or string ("high", "medium", "low", "max", true, or f
     (G, {"model": "m", "prompt": "x", "options": {"temperature": "x"}}, 400,
      'option "temperature" must be of type float32'),
     (G, {"model": "m", "prompt": "x", "template": "{{ .System"}, 400,
-     "template: :1: unclosed action (line 1, column 11)"),
+     "template: :1: unclosed action"),
     ("/api/copy", {"source": "m"}, 400, 'destination "" is invalid'),
     ("/api/copy", {"source": "a b", "destination": "n"}, 400, 'source "a b" is invalid'),
     ("/api/copy", {"source": "nope", "destination": "n"}, 404, 'model "nope" not found'),
     ("/api/create", {"model": "c"}, 400, "neither 'from' or 'files' was specified"),
     ("/api/create", {"model": "a b", "from": "m"}, 400, "invalid model name"),
     ("/api/create", {"model": "c", "from": "m", "template": "a\n{{ nosuch }}"}, 400,
-     'template error: template: :2: function "nosuch" not defined (line 2, column 4)'),
+     'template error: template: :2: function "nosuch" not defined'),
     ("/api/create", {"from": "m"}, 400, "invalid model name"),
     ("/api/create", {"model": "c", "files": {}}, 400, "unknown type"),
     ("/api/create", {"model": "c", "files": {"/x": "sha256:0"}}, 400,
@@ -126,6 +131,18 @@ def test_think_false_is_fine_without_thinking(server):
     a = server.post(G, {"model": "m", "prompt": "x", "think": False, "stream": False,
                         "options": {"num_predict": 1}})
     assert a.status == 200, a.text
+
+
+def test_odd_values_of_options_are_taken_as_the_reference_takes_them(server):
+    for k, v in {"top_p": -1, "min_p": -1, "typical_p": 0, "num_thread": -1, "num_batch": -1,
+                 "temperature": 1000, "seed": 2**63 - 1, "presence_penalty": -200, "num_gpu": -1}.items():
+        a = server.post(G, {"model": "m", "prompt": "x", "stream": False, "options": {"num_predict": 1, k: v}})
+        assert a.status == 200, (k, a.text)
+
+
+def test_images_without_a_prompt_load(server):
+    a = server.post(G, {"model": "m", "images": ["aGk="]})
+    assert (a.status, a.json()["done_reason"]) == (200, "load")
 
 
 def test_empty_lists_are_like_absent_ones(server):

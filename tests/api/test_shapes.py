@@ -104,7 +104,7 @@ def test_load_ps_unload(server):
     assert a.headers["Content-Type"] == "application/json; charset=utf-8"
     assert {k: v for k, v in a.json().items() if k != "created_at"} == {
         "model": "m", "response": "", "done": True, "done_reason": "load"}
-    row = server.get("/api/ps").json()["models"][0]
+    row = server.loaded()
     assert list(row)[:8] == ["name", "model", "size", "digest", "details", "expires_at",
                              "size_vram", "context_length"]
     assert row["name"] == "m:latest" and row["size_vram"] == 0 and row["size"] > 0
@@ -112,15 +112,15 @@ def test_load_ps_unload(server):
     o = server.post("/api/chat", {"model": "m", "messages": [], "keep_alive": 0}).json()
     assert o["done_reason"] == "unload" and o["message"] == {"role": "assistant", "content": ""}
     for _ in range(20):
-        if not server.get("/api/ps").json()["models"]:
+        if not server.loaded():
             break
         time.sleep(0.05)
-    assert server.get("/api/ps").json() == {"models": []}
+    assert not server.loaded()
 
 
 def test_keep_alive_for_ever_is_a_far_date(server):
     server.post("/api/generate", {"model": "m", "keep_alive": -1})
-    assert int(server.get("/api/ps").json()["models"][0]["expires_at"][:4]) > 2300
+    assert int(server.loaded()["expires_at"][:4]) > 2300
     server.post("/api/generate", {"model": "m", "keep_alive": "5m"})
 
 
@@ -291,9 +291,9 @@ def hang_up_while(server, prompt, first=b""):
         time.sleep(0.3)
         if first:
             assert first in s.recv(65536)
-        assert server.get("/api/ps").json()["models"][0]["active"] == 1
+        assert server.loaded()["active"] == 1
     begun = time.time()
-    while server.get("/api/ps").json()["models"][0]["active"]:
+    while server.loaded()["active"]:
         assert time.time() - begun < 5
         time.sleep(0.02)
     return time.time() - begun
