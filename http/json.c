@@ -97,7 +97,7 @@ static int scan(const char *p, size_t n, struct buf *out, struct err *e)
             while (k < n && p[k] >= '0' && p[k] <= '9')
                 k++;
             buf_add(out, p + i, k - i);
-            /* An integer beyond 64 bits is a real, as in the reference; not in a fraction's tail. */
+            /* An integer beyond 64 bits is a real, as in the reference; no tail of a fraction. */
             if (is_huge(p + i, k - i) && !(k < n && memchr(".eE", p[k], 3)) &&
                 !(i && memchr(".eE+", p[i - 1], 4)))
                 buf_puts(out, ".0");

@@ -251,7 +251,7 @@ static void start_handler(struct call *c, h2o_req_t *req)
         work_submit(c->srv->workers, &c->work);
 }
 
-/* Takes empty and dot segments out of p[0..n), which begins with a slash; returns the new length. */
+/* Takes empty and dot segments out of p[0..n), which begins with a slash: the new length. */
 static size_t clean_path(char *p, size_t n)
 {
     const bool is_folder = p[n - 1] == '/';
