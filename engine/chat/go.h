@@ -229,9 +229,10 @@ struct gv go_bare(struct gv v); /* the thing inside an interface */
 struct gv go_messages(struct tpl *c, const json_t *messages, struct str **system);
 struct gv go_tools(struct tpl *c, const json_t *tools);
 const struct gv *go_record_find(const struct go_record *r, const struct str *name);
+struct gv go_map_zero(struct tpl *c, const struct go_map *m); /* behind a key that is not there */
 struct str *go_typescript(struct tpl *c, struct gv property);
 
-/* go_format.c, go_json.c, go_verbs.c */
+/* go_format.c, go_json.c, go_verbs.c, go_float.c */
 void go_put_value(struct tpl *c, struct sink *k, struct gv v); /* %v */
 void go_put_json(struct tpl *c, struct sink *k, struct gv v);
 void go_put_quoted(struct tpl *c, struct sink *k, const struct str *s, bool ascii);
@@ -245,6 +246,9 @@ struct go_verb { /* the flags of one %.. */
 void go_put_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f,
                  int depth);
 void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f);
+void go_put_bad(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f);
+void go_put_padded(struct tpl *c, struct sink *k, const struct str *s, struct go_verb f);
+void go_put_float(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f);
 size_t go_float_text(double f, char out[40]); /* the shortest, as %v has it */
 size_t go_shortest(double f, char out[40]);   /* d.ddde[+-]xx, with the fewest digits */
 

@@ -1,38 +1,8 @@
 /* engine/chat/go_format.c - how Go prints values: %v, and every verb on lists, maps and structs. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "engine/chat/go.h"
-
-size_t go_shortest(double f, char out[40])
-{
-    for (int digits = 1;; digits++) {
-        snprintf(out, 40, "%.*e", digits - 1, f);
-        if (digits == 17 || strtod(out, NULL) == f)
-            return strlen(out);
-    }
-}
-
-size_t go_float_text(double f, char out[40])
-{
-    if (isnan(f) || isinf(f)) {
-        strcpy(out, isnan(f) ? "NaN" : f < 0 ? "-Inf" : "+Inf");
-        return strlen(out);
-    }
-    if (f == floor(f) && fabs(f) < 1e6) {
-        snprintf(out, 40, "%.0f", f);
-        return strlen(out);
-    }
-    go_shortest(f, out);
-    const char *e = strchr(out, 'e');
-    int exponent = atoi(e + 1), digits = (int)(e - out) - (out[0] == '-');
-    digits -= digits > 1; /* the point */
-    if (exponent >= -4 && exponent < 6)
-        snprintf(out, 40, "%.*f", digits - 1 - exponent > 0 ? digits - 1 - exponent : 0, f);
-    return strlen(out);
-}
 
 static void put_types(struct tpl *c, struct sink *k, const struct go_list *l)
 {
@@ -70,6 +40,24 @@ static struct str *own_text(struct tpl *c, struct gv v)
     return NULL;
 }
 
+/* Go prints where the thing lies, which says nothing: one address for all. */
+static void put_pointer(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f)
+{
+    const struct gv where = go_int(0xc000000000);
+    if (verb == 'v' && f.sharp_v) {
+        tpl_puts(c, k, "(");
+        tpl_puts(c, k, go_type_name(v));
+        tpl_puts(c, k, ")(0xc000000000)");
+    } else if (verb == 'v' || verb == 'p') {
+        f.sharp = !f.sharp;
+        go_put_scalar(c, k, where, 'x', f);
+    } else if (verb < 128 && strchr("bodxX", (int)verb)) {
+        go_put_scalar(c, k, where, verb, f);
+    } else {
+        go_put_bad(c, k, v, verb, f);
+    }
+}
+
 static void put_list(struct tpl *c, struct sink *k, const struct go_list *l, uint32_t verb,
                      struct go_verb f, int depth)
 {
@@ -81,11 +69,10 @@ static void put_list(struct tpl *c, struct sink *k, const struct go_list *l, uin
     tpl_puts(c, k, f.sharp_v ? "{" : "[");
     for (size_t i = 0; i < l->n; i++) {
         tpl_puts(c, k, !i ? "" : f.sharp_v ? ", " : " ");
-        if (l->v[i].type == GO_RECORD && l->v[i].r->kind->pointer) {
-            tpl_puts(c, k, "0xc000000000"); /* Go prints where it lies, which says nothing */
-            continue;
-        }
-        go_put_verb(c, k, l->v[i], verb, f, depth + 1);
+        if (l->v[i].type == GO_RECORD && l->v[i].r->kind->pointer)
+            put_pointer(c, k, l->v[i], verb, f);
+        else
+            go_put_verb(c, k, l->v[i], verb, f, depth + 1);
     }
     tpl_puts(c, k, f.sharp_v ? "}" : "]");
 }
@@ -94,6 +81,10 @@ static void put_map(struct tpl *c, struct sink *k, const struct go_map *m, uint3
                     struct go_verb f, int depth)
 {
     tpl_puts(c, k, f.sharp_v ? m->type : "map");
+    if (f.sharp_v && m->nil) {
+        tpl_puts(c, k, "(nil)");
+        return;
+    }
     tpl_puts(c, k, f.sharp_v ? "{" : "[");
     for (size_t i = 0; i < m->n; i++) {
         tpl_puts(c, k, !i ? "" : f.sharp_v ? ", " : " ");
@@ -139,9 +130,14 @@ void go_put_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, stru
     if (++c->value_depth > TPL_MAX_VALUE_DEPTH)
         tpl_fail(c, "values nested deeper than %d", TPL_MAX_VALUE_DEPTH);
     tpl_charge(c, 1);
+    const bool whole = v.type == GO_LIST || v.type == GO_MAP || v.type == GO_RECORD;
     const bool for_text = verb == 's' || verb == 'v' || verb == 'q' || verb == 'x' || verb == 'X';
     struct str *own = for_text && !f.sharp_v ? own_text(c, v) : NULL;
-    if (v.type == GO_MAP && v.m->nil && v.m->pointer && depth > 0)
+    if (whole && (verb == 'w' || (verb == 'p' && v.type == GO_RECORD && !v.r->kind->pointer)))
+        go_put_bad(c, k, v, verb, f);
+    else if (whole && verb == 'p')
+        put_pointer(c, k, v, verb, f);
+    else if (v.type == GO_MAP && v.m->nil && v.m->pointer)
         tpl_puts(c, k, "<nil>");
     else if (own)
         go_put_scalar(c, k, go_string(own), verb, f);

@@ -230,13 +230,6 @@ static const char *index_arg(struct tpl *c, struct gv v, size_t most, size_t *at
     return NULL;
 }
 
-/* The zero value behind a key that is not there. */
-static struct gv missing(const struct go_map *m)
-{
-    (void)m;
-    return (struct gv){.type = GO_NIL, .face = true};
-}
-
 static const char *fn_index(struct go_run *r, const struct gv *a, size_t n, struct gv *out)
 {
     struct gv item = go_bare(a[0]);
@@ -255,7 +248,7 @@ static const char *fn_index(struct go_run *r, const struct gv *a, size_t n, stru
             if (key.type != GO_STRING)
                 return go_words(r->c, "value has type %s; should be string", go_type_name(key));
             const struct gv *found = go_map_find(item.m, key.s);
-            item = found ? *found : missing(item.m);
+            item = found ? *found : go_map_zero(r->c, item.m);
         } else if (item.type == GO_LIST) {
             if ((words = index_arg(r->c, a[i], item.l->n, &at)))
                 return words;
@@ -416,7 +409,7 @@ static const char *fn_js(struct go_run *r, const struct gv *a, size_t n, struct 
         if (cp == '\\' || cp == '\'' || cp == '"')
             snprintf(b, sizeof b, "\\%c", (char)cp);
         else if (cp < 32 || cp == '<' || cp == '>' || cp == '&' || cp == '=' ||
-                 (cp >= 127 && !(uni_class(cp) & U_PRINT)))
+                 (cp > 127 && !(uni_class(cp) & U_PRINT)))
             snprintf(b, sizeof b, "\\u%04X", (unsigned)cp);
         if (b[0])
             tpl_puts(r->c, &k, b);

@@ -282,7 +282,7 @@ static struct go_token lex_inside(struct go_lexer *l)
     }
     char next = l->pos + 1 < l->n ? l->s[l->pos + 1] : 0;
     if (cp == '+' || cp == '-' || (cp >= '0' && cp <= '9') ||
-        (cp == '.' && next >= '0' && next <= '9'))
+        (cp == '.' && ((next >= '0' && next <= '9') || l->pos + 1 == l->n)))
         return lex_number(l);
     if (go_is_word(cp))
         return lex_word(l, GO_I_IDENT);

@@ -118,6 +118,7 @@ static struct gv strings(struct tpl *c, const json_t *j, const char *type, enum 
 
 /* ---- tools ----------------------------------------------------------------------------------- */
 
+static const char properties_type[] = "map[string]api.ToolProperty";
 static struct gv properties(struct tpl *c, const json_t *j, bool in_order);
 
 static struct gv type_list(struct tpl *c, const json_t *j)
@@ -156,8 +157,8 @@ static struct gv property(struct tpl *c, const json_t *j)
 static struct gv properties(struct tpl *c, const json_t *j, bool nested)
 {
     size_t i = 0;
-    struct gv v = go_map_of(c, nested ? "*api.ToolPropertiesMap" : "map[string]api.ToolProperty",
-                            json_object_size(j));
+    struct gv v =
+        go_map_of(c, nested ? "*api.ToolPropertiesMap" : properties_type, json_object_size(j));
     v.m->show = GO_SHOW_JSON;
     v.m->nil = !json_is_object(j);
     v.m->pointer = v.m->in_order = nested;
@@ -168,6 +169,12 @@ static struct gv properties(struct tpl *c, const json_t *j, bool nested)
     }
     go_map_sort(v.m);
     return v;
+}
+
+struct gv go_map_zero(struct tpl *c, const struct go_map *m)
+{
+    return strcmp(m->type, properties_type) ? (struct gv){.type = GO_NIL, .face = true}
+                                            : property(c, NULL);
 }
 
 static struct gv parameters(struct tpl *c, const json_t *j)

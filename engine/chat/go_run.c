@@ -114,7 +114,7 @@ static struct gv field(struct go_run *r, struct gv from, const struct str *name,
             go_fail(r, "%.*s is not a method but has arguments", (int)name->n, name->p);
         found = go_map_find(from.m, name);
         if (!found)
-            return (struct gv){.type = GO_NIL, .face = true};
+            return go_map_zero(r->c, from.m);
     } else if (from.type == GO_MAP && from.m->nil) {
         go_fail(r, "nil pointer evaluating %s.%.*s", from.m->type, (int)name->n, name->p);
     }
@@ -195,7 +195,7 @@ static struct gv operand(struct go_run *r, struct gv dot, const struct go_node *
     case GO_N_NIL:
         if (cmd)
             go_fail(r, "nil is not a command");
-        return (struct gv){.type = GO_NIL, .face = true};
+        return (struct gv){.type = GO_INVALID};
     default:
         go_fail(r, "can't evaluate command %s", text_of(r, n));
     }
@@ -209,7 +209,8 @@ static struct gv need_string(struct go_run *r, struct gv v)
     if (bare.type == GO_INVALID && !v.face)
         go_fail(r, "invalid value; expected string");
     if (bare.type != GO_STRING)
-        go_fail(r, "wrong type for value; expected string; found %s", go_type_name(v));
+        go_fail(r, "wrong type for value; expected string; got %s",
+                go_type_name(bare.type == GO_INVALID ? v : bare));
     return bare;
 }
 

@@ -1,6 +1,5 @@
 /* engine/chat/go_verbs.c - printf of Go: verbs on plain values, flags, width, what is wrong. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "engine/chat/go.h"
@@ -8,12 +7,15 @@
 static size_t chars_of(const char *p, size_t n)
 {
     size_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += ((unsigned char)p[i] & 0xc0) != 0x80;
+    for (size_t i = 0; i < n; count++) {
+        uint32_t cp;
+        bool bad = false;
+        i += text_decode(p + i, n - i, &cp, &bad);
+    }
     return count;
 }
 
-static void put_padded(struct tpl *c, struct sink *k, const struct str *s, struct go_verb f)
+void go_put_padded(struct tpl *c, struct sink *k, const struct str *s, struct go_verb f)
 {
     size_t n = chars_of(s->p, s->n),
            pad = f.width > 0 && (size_t)f.width > n ? (size_t)f.width - n : 0;
@@ -24,12 +26,6 @@ static void put_padded(struct tpl *c, struct sink *k, const struct str *s, struc
         tpl_puts(c, k, f.zero && !f.minus ? "0" : " ");
     if (!f.minus)
         tpl_put_str(c, k, s);
-}
-
-static void put_text(struct tpl *c, struct sink *k, const char *s, struct go_verb f)
-{
-    f.zero = false;
-    put_padded(c, k, tpl_str_copy(c, s, strlen(s), false), f);
 }
 
 static void put_rune_quoted(struct tpl *c, struct sink *k, uint32_t cp, char quote, bool ascii)
@@ -76,7 +72,7 @@ void go_put_quoted(struct tpl *c, struct sink *k, const struct str *s, bool asci
 
 /* ---- verbs on kinds of values ---------------------------------------------------------------- */
 
-static void put_bad(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f)
+void go_put_bad(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f)
 {
     tpl_puts(c, k, "%!");
     tpl_putc(c, k, verb, false);
@@ -87,64 +83,77 @@ static void put_bad(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, s
         v.face = false;
         tpl_puts(c, k, go_type_name(v));
         tpl_puts(c, k, "=");
-        f.plus_v = f.sharp_v = false;
         go_put_verb(c, k, v, 'v', f, 0);
     }
     tpl_puts(c, k, ")");
 }
 
-static void put_int(struct tpl *c, struct sink *k, int64_t i, bool is_signed, uint32_t verb,
-                    struct go_verb f)
+static void put_zeros(struct tpl *c, struct sink *k, size_t n)
+{
+    tpl_charge(c, n);
+    while (n-- > 0)
+        tpl_puts(c, k, "0");
+}
+
+static void put_int(struct tpl *c, struct sink *k, int64_t i, uint32_t verb, struct go_verb f)
 {
     const unsigned base = verb == 'b'                  ? 2
                           : verb == 'o' || verb == 'O' ? 8
                           : verb == 'x' || verb == 'X' ? 16
                                                        : 10;
-    const bool negative = is_signed && i < 0;
-    uint64_t u = negative ? 0 - (uint64_t)i : (uint64_t)i;
-    char b[360];
-    size_t at = sizeof b;
-    int least = 1;
+    uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    const char sign = i < 0 ? '-' : f.plus ? '+' : f.space ? ' ' : 0;
+    int least = f.precision;
+    char b[72], head[8];
+    size_t at = sizeof b, n = 0;
     b[--at] = 0;
-    if (f.precision >= 0) {
-        least = f.precision;
-        if (least == 0 && u == 0) {
-            put_text(c, k, "", f);
-            return;
-        }
-    } else if (f.zero && f.width > 0 && !f.minus) {
-        least = f.width - (negative || f.plus || f.space);
+    if (f.precision < 0 && f.zero && !f.minus)
+        least = f.width - (sign != 0);
+    f.zero = false;
+    if (f.precision == 0 && u == 0) {
+        go_put_padded(c, k, tpl_str(c, "", 0, false), f);
+        return;
     }
-    for (int n = 0; u || n < least; n++) {
-        if (at < 16)
-            tpl_fail(c, "printf: width or precision too large");
+    do {
         b[--at] = "0123456789abcdef0123456789ABCDEF"[u % base + (verb == 'X' ? 16 : 0)];
         u /= base;
-    }
-    if (f.sharp && base == 2)
-        b[--at] = 'b', b[--at] = '0';
-    if (f.sharp && base == 8 && b[at] != '0')
-        b[--at] = '0';
-    if (f.sharp && base == 16)
-        b[--at] = (char)verb, b[--at] = '0';
+    } while (u);
+    const size_t digits = sizeof b - 1 - at;
+    const size_t zeros = least > 0 && (size_t)least > digits ? (size_t)least - digits : 0;
+    if (sign)
+        head[n++] = sign;
     if (verb == 'O')
-        b[--at] = 'o', b[--at] = '0';
-    if (negative || f.plus || f.space)
-        b[--at] = negative ? '-' : f.plus ? '+' : ' ';
-    put_text(c, k, b + at, f);
+        head[n++] = '0', head[n++] = 'o';
+    if (f.sharp && base == 8 && b[at] != '0' && !zeros)
+        head[n++] = '0';
+    if (f.sharp && (base == 2 || base == 16))
+        head[n++] = '0', head[n++] = base == 2 ? 'b' : (char)verb;
+    struct sink one;
+    tpl_sink(c, &one);
+    head[n] = 0;
+    tpl_puts(c, &one, head);
+    put_zeros(c, &one, zeros);
+    tpl_puts(c, &one, b + at);
+    go_put_padded(c, k, tpl_sink_str(c, &one), f);
 }
 
 static void put_unicode(struct tpl *c, struct sink *k, int64_t i, struct go_verb f)
 {
-    char b[64];
-    uint32_t cp = (uint32_t)i;
-    int n = snprintf(b, sizeof b, "U+%04" PRIX64, (uint64_t)i);
-    if (f.sharp && i >= 0 && i <= 0x10ffff && (uni_class(cp) & U_PRINT)) {
-        n += snprintf(b + n, sizeof b - (size_t)n, " '");
-        n += (int)text_encode(cp, b + n);
-        snprintf(b + n, sizeof b - (size_t)n, "'");
+    char b[24];
+    struct sink one;
+    const size_t digits = (size_t)snprintf(b, sizeof b, "%" PRIX64, (uint64_t)i);
+    const size_t least = f.precision > 4 ? (size_t)f.precision : 4;
+    tpl_sink(c, &one);
+    tpl_puts(c, &one, "U+");
+    put_zeros(c, &one, least > digits ? least - digits : 0);
+    tpl_puts(c, &one, b);
+    if (f.sharp && i >= 0 && i <= 0x10ffff && (uni_class((uint32_t)i) & U_PRINT)) {
+        tpl_puts(c, &one, " '");
+        tpl_putc(c, &one, (uint32_t)i, false);
+        tpl_puts(c, &one, "'");
     }
-    put_text(c, k, b, f);
+    f.zero = false;
+    go_put_padded(c, k, tpl_sink_str(c, &one), f);
 }
 
 static void put_int_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t verb,
@@ -160,7 +169,7 @@ static void put_int_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t ve
             f.sharp = true;
             verb = 'x';
         }
-        put_int(c, k, v.i, true, verb, f);
+        put_int(c, k, v.i, verb, f);
         break;
     case 'd':
     case 'b':
@@ -168,97 +177,25 @@ static void put_int_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t ve
     case 'O':
     case 'x':
     case 'X':
-        put_int(c, k, v.i, true, verb, f);
+        put_int(c, k, v.i, verb, f);
         break;
     case 'c':
         b[text_encode(cp, b)] = 0;
-        put_padded(c, k, tpl_str_copy(c, b, cp ? strlen(b) : 1, false), f);
+        go_put_padded(c, k, tpl_str_copy(c, b, cp ? strlen(b) : 1, false), f);
         break;
     case 'q':
         tpl_sink(c, &one);
         tpl_puts(c, &one, "'");
         put_rune_quoted(c, &one, cp, '\'', f.plus);
         tpl_puts(c, &one, "'");
-        put_padded(c, k, tpl_sink_str(c, &one), f);
+        go_put_padded(c, k, tpl_sink_str(c, &one), f);
         break;
     case 'U':
         put_unicode(c, k, v.i, f);
         break;
     default:
-        put_bad(c, k, v, verb, f);
+        go_put_bad(c, k, v, verb, f);
     }
-}
-
-/* The digits of a float: verb and precision, no width. */
-static void float_digits(double v, uint32_t verb, int precision, char out[400])
-{
-    char spec[8] = {'%', '.', '*', (char)verb, 0};
-    if (isnan(v) || isinf(v)) {
-        strcpy(out, isnan(v) ? "NaN" : v < 0 ? "-Inf" : "Inf");
-    } else if (verb == 'v' || ((verb == 'g' || verb == 'G') && precision < 0)) {
-        char b[40];
-        go_float_text(v, b);
-        if (verb == 'G' && strchr(b, 'e'))
-            *strchr(b, 'e') = 'E';
-        strcpy(out, b);
-    } else if (verb == 'b') {
-        int e;
-        double m = frexp(v, &e);
-        snprintf(out, 400, "%.0fp%+d", ldexp(m, 53), e - 53);
-    } else if (verb == 'x' || verb == 'X') {
-        char b[64];
-        spec[3] = verb == 'x' ? 'a' : 'A';
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        if (precision < 0)
-            snprintf(b, sizeof b, verb == 'x' ? "%a" : "%A", v);
-        else
-            snprintf(b, sizeof b, spec, precision < 20 ? precision : 20, v);
-        char *p = strpbrk(b, "pP");
-        size_t n = (size_t)(p + 2 - b);
-        snprintf(out, 400, "%.*s%s%s", (int)n, b, strlen(p + 2) < 2 ? "0" : "", p + 2);
-    } else {
-        spec[3] = verb == 'F' ? 'f' : (char)verb;
-        snprintf(out, 400, spec, precision < 0 ? 6 : precision < 80 ? precision : 80, v);
-#pragma GCC diagnostic pop
-    }
-}
-
-static void put_float(struct tpl *c, struct sink *k, double v, uint32_t verb, struct go_verb f)
-{
-    char digits[400], b[404];
-    const bool finite = isfinite(v);
-    float_digits(v, verb, f.precision, digits);
-    char sign = digits[0] == '-'       ? '-'
-                : f.plus               ? '+'
-                : f.space              ? ' '
-                : !finite && !isnan(v) ? '+'
-                                       : 0;
-    const char *rest = digits + (digits[0] == '-' || digits[0] == '+');
-    if (isnan(v) && !f.plus)
-        sign = f.space ? ' ' : 0;
-    if (f.zero && f.width > 0 && finite && !f.minus && sign) {
-        b[0] = sign;
-        b[1] = 0;
-        tpl_puts(c, k, b);
-        f.width--;
-        put_padded(c, k, tpl_str_copy(c, rest, strlen(rest), false), f);
-        return;
-    }
-    b[0] = sign;
-    strcpy(b + (sign != 0), rest);
-    f.zero = f.zero && finite;
-    put_padded(c, k, tpl_str_copy(c, b, strlen(b), false), f);
-}
-
-static void put_complex(struct tpl *c, struct sink *k, const double *z, uint32_t verb,
-                        struct go_verb f)
-{
-    tpl_puts(c, k, "(");
-    put_float(c, k, z[0], verb, f);
-    f.plus = true;
-    put_float(c, k, z[1], verb, f);
-    tpl_puts(c, k, "i)");
 }
 
 static struct str *cut_chars(struct tpl *c, struct str *s, int most)
@@ -310,18 +247,18 @@ static void put_string_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t
     case 'v':
     case 's':
         if (!f.sharp_v) {
-            put_padded(c, k, f.precision >= 0 ? cut_chars(c, s, f.precision) : s, f);
+            go_put_padded(c, k, f.precision >= 0 ? cut_chars(c, s, f.precision) : s, f);
             return;
         }
         break;
     case 'x':
     case 'X':
-        put_padded(c, k, hex_of(c, s, verb == 'X', f), f);
+        go_put_padded(c, k, hex_of(c, s, verb == 'X', f), f);
         return;
     case 'q':
         break;
     default:
-        put_bad(c, k, v, verb, f);
+        go_put_bad(c, k, v, verb, f);
         return;
     }
     if (f.precision >= 0)
@@ -334,7 +271,7 @@ static void put_string_verb(struct tpl *c, struct sink *k, struct gv v, uint32_t
     } else {
         go_put_quoted(c, &q, s, f.plus);
     }
-    put_padded(c, k, tpl_sink_str(c, &q), f);
+    go_put_padded(c, k, tpl_sink_str(c, &q), f);
 }
 
 void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, struct go_verb f)
@@ -342,9 +279,9 @@ void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, st
     switch (v.type) {
     case GO_BOOL:
         if (verb == 't' || verb == 'v')
-            put_padded(c, k, tpl_str_copy(c, v.b ? "true" : "false", v.b ? 4 : 5, false), f);
+            go_put_padded(c, k, tpl_str_copy(c, v.b ? "true" : "false", v.b ? 4 : 5, false), f);
         else
-            put_bad(c, k, v, verb, f);
+            go_put_bad(c, k, v, verb, f);
         break;
     case GO_INT:
     case GO_BYTE:
@@ -353,20 +290,18 @@ void go_put_scalar(struct tpl *c, struct sink *k, struct gv v, uint32_t verb, st
     case GO_FLOAT:
     case GO_COMPLEX:
         if (!verb || verb > 127 || !strchr("vbgGxXfFeE", (int)verb))
-            put_bad(c, k, v, verb, f);
-        else if (v.type == GO_FLOAT)
-            put_float(c, k, v.f, verb, f);
+            go_put_bad(c, k, v, verb, f);
         else
-            put_complex(c, k, v.z, verb, f);
+            go_put_float(c, k, v, verb, f);
         break;
     case GO_STRING:
         put_string_verb(c, k, v, verb, f);
         break;
     default:
         if (verb == 'v')
-            put_padded(c, k, tpl_str_copy(c, "<nil>", 5, false), f);
+            go_put_padded(c, k, tpl_str_copy(c, "<nil>", 5, false), f);
         else
-            put_bad(c, k, v, verb, f);
+            go_put_bad(c, k, v, verb, f);
     }
 }
 
@@ -383,8 +318,10 @@ static int digits_at(const struct str *s, size_t *i)
     int n = -1;
     while (*i < s->n && s->p[*i] >= '0' && s->p[*i] <= '9') {
         n = (n < 0 ? 0 : n) * 10 + s->p[(*i)++] - '0';
-        if (n > 1000000)
+        if (n > 1000000) {
+            *i = s->n; /* as Go: nothing of the format is left */
             return -1;
+        }
     }
     return n;
 }
@@ -417,7 +354,7 @@ static int star(struct args_of *a, bool *bad)
     if (a->at >= a->n)
         return -1;
     const struct gv v = a->v[a->at++];
-    if (v.type != GO_INT || v.i > 1000000 || v.i < -1000000)
+    if ((v.type != GO_INT && v.type != GO_BYTE) || v.i > 1000000 || v.i < -1000000)
         return -1;
     *bad = false;
     return (int)v.i;
@@ -463,7 +400,7 @@ static struct go_verb read_flags(struct tpl *c, struct sink *k, const struct str
         if (after && f.width >= 0)
             a->good = false;
     }
-    if (*i + 1 <= s->n && *i < s->n && s->p[*i] == '.') {
+    if (*i + 1 < s->n && s->p[*i] == '.') {
         (*i)++;
         if (after)
             a->good = false;
@@ -474,7 +411,7 @@ static struct go_verb read_flags(struct tpl *c, struct sink *k, const struct str
             (*i)++;
             f.precision = star(a, &bad);
             if (bad || f.precision < 0) {
-                tpl_puts(c, k, bad ? "%!(BADPREC)" : "");
+                tpl_puts(c, k, "%!(BADPREC)");
                 f.precision = -1;
             }
             after = false;
@@ -492,7 +429,11 @@ static struct go_verb read_flags(struct tpl *c, struct sink *k, const struct str
 static void put_type(struct tpl *c, struct sink *k, struct gv v, struct go_verb f)
 {
     v.face = false;
-    put_text(c, k, v.type == GO_NIL || v.type == GO_INVALID ? "<nil>" : go_type_name(v), f);
+    const bool nil = v.type == GO_NIL || v.type == GO_INVALID;
+    const char *name = nil ? "<nil>" : go_type_name(v);
+    if (nil)
+        f.precision = -1;
+    go_put_scalar(c, k, go_string(tpl_str_copy(c, name, strlen(name), false)), 's', f);
 }
 
 static void put_wrong(struct tpl *c, struct sink *k, uint32_t verb, const char *what)
@@ -526,7 +467,7 @@ static void directive(struct tpl *c, struct sink *k, const struct str *s, size_t
     } else if (verb == 'T') {
         put_type(c, k, a->v[a->at++], f);
     } else {
-        if (verb == 'v') { /* here # and + mean other things */
+        if (verb == 'v' || verb == 'w') { /* here # and + mean other things */
             f.sharp_v = f.sharp;
             f.plus_v = f.plus;
             f.sharp = f.plus = false;
