@@ -307,7 +307,98 @@ static void test_grammars(void **state)
         json_decref(schemas);
         json_decref(tools);
     }
-    assert_true(n >= 16);
+    assert_true(n >= 18);
+}
+
+/* A byte that may come: marks of the syntax more often than letters. */
+static int any_byte(struct grammar *g, uint32_t at)
+{
+    static const char marks[] = "\"{}[]<>,:|)\n";
+    unsigned char may[256 + 8 * sizeof marks];
+    size_t n = 0;
+    for (int c = 0; c < 256; c++)
+        if (grammar_step(g, at, (unsigned char)c) != GRAMMAR_DEAD)
+            for (int k = c && strchr(marks, c) ? 8 : 1; k; k--)
+                may[n++] = (unsigned char)c;
+    return n ? may[(size_t)rand() % n] : -1;
+}
+
+/* Whatever is written under the grammar of a format is a call whose arguments obey the schema, also
+ * where a string holds the format's own tags. */
+static void test_random_calls(void **state)
+{
+    static const char schema[] =
+        "{\"type\":\"object\",\"properties\":{\"q\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":9},"
+        "\"text\":{\"type\":\"string\"},\"a b\":{\"enum\":[1,\"x\",null]},"
+        "\"unit\":{\"type\":\"string\",\"enum\":[\"c\",\"k\\\"\"]},"
+        "\"l\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":1,\"maxItems\":2},"
+        "\"o\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"boolean\"},\"d\":{\"type\":\"string\","
+        "\"format\":\"date\"}},\"required\":[\"d\"],\"additionalProperties\":false},"
+        "\"n\":{\"type\":[\"number\",\"null\"]}},\"required\":[\"q\",\"l\"],\"additionalProperties\":false}";
+    static const char *const words[] = {"</tool_call>", "<tool_call>", "<escape>", "<|\"|>", "}", "]}", "\"",
+                                        "</function>", "<end_function_call>", "<tool_call|>", "]</TOOLCALL>",
+                                        "</parameter>", "<|tool_call_end|>", "\\u00e9", "\\u0000", "</function_calls>",
+                                        "<|END_ACTION|>", "```", "<|tools_suffix|>", "</invoke>"};
+    json_t *parameters = json_loads(schema, 0, NULL);
+    json_t *tools = json_pack("[{s:s, s:{s:s, s:O}}]", "type", "function", "function", "name", "f",
+                              "parameters", parameters);
+    struct err e = {0};
+    int n = 0;
+    struct grammar *judge = grammar_json(parameters, &e);
+    assert_non_null(judge);
+    srand(11);
+    for (size_t i = 0; i < N_EXAMPLES; i++) {
+        struct chat_manner m;
+        struct buf gbnf = {0};
+        json_t *schemas = NULL;
+        chat_manner_find(&m, CHAT_JINJA, examples[i].template_text);
+        const struct chat_rules rules = {.tools = tools, .choice = CHOICE_ANY, .one_call = true};
+        if (!examples[i].calls[0] || chat_manner_always(&m))
+            continue;
+        assert_int_equal(chat_grammar(&m, &rules, &gbnf, &schemas, &e), 0);
+        struct grammar *g = grammar_gbnf(gbnf.p, gbnf.n, schemas, &e);
+        if (!g)
+            fail_msg("%s\n%s", e.text, gbnf.p);
+        for (int turn = 0; turn < 15; turn++) {
+            struct chat_said said = {0};
+            struct buf text = {0};
+            uint32_t at = grammar_start(g);
+            while (!grammar_may_end(g, at) && text.n < 3000) {
+                const char *word = words[(size_t)rand() % (sizeof words / sizeof *words)];
+                const uint32_t to = rand() % 4 ? GRAMMAR_DEAD : grammar_steps(g, at, word, strlen(word));
+                const int c = to == GRAMMAR_DEAD ? any_byte(g, at) : 0;
+                const char one = (char)c;
+                assert_true(c >= 0);
+                buf_add(&text, to == GRAMMAR_DEAD ? &one : word, to == GRAMMAR_DEAD ? 1 : strlen(word));
+                at = grammar_rest(g, to == GRAMMAR_DEAD ? grammar_step(g, at, (unsigned char)c) : to);
+            }
+            if (!grammar_may_end(g, at)) {
+                buf_free(&text);
+                continue;
+            }
+            struct chat_split *s = chat_split_new(&m, tools, false, NULL, NULL);
+            assert_int_equal(chat_split_feed(s, text.p, text.n, &said), 0);
+            assert_int_equal(chat_split_end(s, &said), 0);
+            json_t *args = json_object_get(json_object_get(json_array_get(said.calls, 0), "function"), "arguments");
+            char *dump = args ? json_dumps(args, JSON_COMPACT) : NULL;
+            if (json_array_size(said.calls) != 1 || said.text.n ||
+                !grammar_may_end(judge, grammar_steps(judge, grammar_start(judge), dump, strlen(dump))))
+                fail_msg("template %s\nanswer %.*s\narguments %s\ntext %s", examples[i].template_text,
+                         (int)text.n, text.p, dump ? dump : "none", said.text.p ? said.text.p : "");
+            free(dump);
+            chat_split_free(s);
+            chat_said_free(&said);
+            buf_free(&text);
+            n++;
+        }
+        grammar_free(g);
+        buf_free(&gbnf);
+        json_decref(schemas);
+    }
+    assert_true(n > 300);
+    grammar_free(judge);
+    json_decref(tools);
+    json_decref(parameters);
 }
 
 static void test_the_same_call_has_the_same_id(void **state)
@@ -330,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_every_cut),
         cmocka_unit_test(test_byte_by_byte_and_random_cuts),
         cmocka_unit_test(test_grammars),
+        cmocka_unit_test(test_random_calls),
         cmocka_unit_test(test_the_same_call_has_the_same_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

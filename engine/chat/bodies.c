@@ -153,7 +153,7 @@ int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool 
         if (i == n)
             return some ? 0 : -1;
         const size_t len = json_span(p + i, n - i);
-        json_t *v = len ? json_loadb(p + i, len, 0, NULL) : NULL;
+        json_t *v = len ? json_loadb(p + i, len, JSON_ALLOW_NUL, NULL) : NULL;
         int rc = -1;
         if (json_is_object(v)) {
             rc = object_call(v, tools, calls, oom);
@@ -214,7 +214,7 @@ static int named_body(const struct call_format *f, const char *p, size_t n, json
     }
     const char *open = memchr(rest, '{', (size_t)(end - rest));
     const size_t len = open ? json_span(open, (size_t)(end - open)) : 0;
-    json_t *args = len ? json_loadb(open, len, 0, NULL) : NULL;
+    json_t *args = len ? json_loadb(open, len, JSON_ALLOW_NUL, NULL) : NULL;
     int rc = -1;
     if (json_is_object(args) && n_name)
         rc = call_add(calls, name, n_name, json_incref(args), id, oom);
@@ -270,7 +270,7 @@ json_t *typed_value(const char *p, size_t n, const json_t *schema)
         if (n_types == 1)
             return json_false();
     }
-    json_t *v = m ? json_loadb(t, m, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *v = m ? json_loadb(t, m, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
     if (takes_type(schema, "integer") && json_is_integer(v))
         return v;
     if (takes_type(schema, "number") && json_is_number(v)) {
@@ -286,6 +286,22 @@ json_t *typed_value(const char *p, size_t n, const json_t *schema)
         return v;
     json_decref(v);
     return json_stringn(p, n);
+}
+
+/* Bytes of the list or object that p[0..n) begins with, where the schema takes one: tags in its
+ * strings are no tags. */
+static size_t json_value(const char *p, size_t n, const json_t *schema)
+{
+    size_t i = 0;
+    while (i < n && is_blank(p[i]))
+        i++;
+    const size_t len =
+        i < n && has_type(schema) && (takes_type(schema, "array") || takes_type(schema, "object"))
+            ? json_span(p + i, n - i)
+            : 0;
+    json_t *v = len ? json_loadb(p + i, len, JSON_ALLOW_NUL, NULL) : NULL;
+    json_decref(v);
+    return v ? i + len : 0;
 }
 
 static const json_t *property(const json_t *parameters, const char *key, size_t n)
@@ -344,7 +360,8 @@ static int xml_body(const char *p, size_t n, const json_t *tools, json_t *calls,
     };
     const char *end = p + n;
     size_t some = 0;
-    const struct xml_words *w = text_find(p, n, kinds[0].fn) ? &kinds[0] : &kinds[1];
+    const char *one = text_find(p, n, kinds[0].fn), *other = text_find(p, n, kinds[1].fn);
+    const struct xml_words *w = one && (!other || one < other) ? &kinds[0] : &kinds[1];
     for (const char *at = p; (at = text_find(at, (size_t)(end - at), w->fn)) != NULL; some++) {
         const char *name, *key;
         size_t n_name, n_key;
@@ -352,16 +369,20 @@ static int xml_body(const char *p, size_t n, const json_t *tools, json_t *calls,
         if (!at || !n_name)
             return -1;
         const char *stop = text_find(at, (size_t)(end - at), w->fn_end);
-        const char *body_end = stop ? stop : end;
         const json_t *parameters = tool_parameters(tools, name, n_name);
         json_t *args = json_object();
-        for (const char *a = at; (a = text_find(a, (size_t)(body_end - a), w->arg)) != NULL;) {
-            const char *v = tag_name(a + strlen(w->arg), body_end, &key, &n_key);
+        for (const char *a = at; (a = text_find(a, (size_t)(end - a), w->arg)) != NULL;) {
+            if (stop && a > stop)
+                break;
+            const char *v = tag_name(a + strlen(w->arg), end, &key, &n_key);
             if (!v)
                 break;
-            /* Values may hold tags: one ends where the next parameter or the function's end
-             * follows. */
-            const char *v_end = text_find(v, (size_t)(body_end - v), w->arg_end);
+            const json_t *schema = property(parameters, key, n_key);
+            const char *from = v + json_value(v, (size_t)(end - v), schema);
+            if (stop && stop < from) /* its words in a string of JSON */
+                stop = text_find(from, (size_t)(end - from), w->fn_end);
+            const char *body_end = stop ? stop : end;
+            const char *v_end = text_find(from, (size_t)(body_end - from), w->arg_end);
             const char *next = v_end ? v_end + strlen(w->arg_end) : body_end;
             v_end = v_end ? v_end : body_end;
             size_t n_v = (size_t)(v_end - v);
@@ -371,7 +392,7 @@ static int xml_body(const char *p, size_t n, const json_t *tools, json_t *calls,
             }
             if (n_v && v[n_v - 1] == '\n')
                 n_v--;
-            json_t *value = typed_value(v, n_v, property(parameters, key, n_key));
+            json_t *value = typed_value(v, n_v, schema);
             if (arg_set(args, key, n_key, value, oom)) {
                 json_decref(args);
                 return -1;
@@ -398,13 +419,17 @@ static int pairs_body(const char *p, size_t n, const json_t *tools, json_t *call
     while (args && at) {
         const char *key = at + 9, *key_end = text_find(key, (size_t)(end - key), "</arg_key>");
         const char *v = key_end ? text_find(key_end, (size_t)(end - key_end), "<arg_value>") : NULL;
-        const char *v_end = v ? text_find(v, (size_t)(end - v), "</arg_value>") : NULL;
-        if (!v_end)
+        if (!v)
             goto bad;
         v += 11;
         size_t n_key = (size_t)(key_end - key);
         text_trim(&key, &n_key);
-        json_t *value = typed_value(v, (size_t)(v_end - v), property(parameters, key, n_key));
+        const json_t *schema = property(parameters, key, n_key);
+        const char *from = v + json_value(v, (size_t)(end - v), schema);
+        const char *v_end = text_find(from, (size_t)(end - from), "</arg_value>");
+        if (!v_end)
+            goto bad;
+        json_t *value = typed_value(v, (size_t)(v_end - v), schema);
         if (arg_set(args, key, n_key, value, oom))
             goto bad;
         at = text_find(v_end, (size_t)(end - v_end), "<arg_key>");
@@ -413,6 +438,39 @@ static int pairs_body(const char *p, size_t n, const json_t *tools, json_t *call
 bad:
     json_decref(args);
     return -1;
+}
+
+bool body_in_string(const struct call_format *f, const char *p, size_t n)
+{
+    const size_t k = f->string ? strlen(f->string) : 0;
+    char quote = 0; /* 1: the format's own mark */
+    size_t i = 0;
+    if (f->body == BODY_XML || f->body == BODY_PAIRS) { /* only a value that is JSON has some */
+        static const char *const opens[] = {"<parameter=", "<parameter name=", "<arg_value"};
+        for (size_t o = 0; o < 3; o++)
+            for (const char *at = p; (at = text_find(at, (size_t)(p + n - at), opens[o])); at++)
+                i = (size_t)(at - p) > i ? (size_t)(at - p) : i;
+        while (i < n && p[i] != '>')
+            i++;
+        for (i++; i < n && is_blank(p[i]);)
+            i++;
+        if (i >= n || (p[i] != '[' && p[i] != '{'))
+            return false;
+    }
+    while (i < n) {
+        if (k && quote < 2 && n - i >= k && !memcmp(p + i, f->string, k)) {
+            quote = !quote;
+            i += k;
+            continue;
+        }
+        if (quote > 1 && p[i] == '\\')
+            i++;
+        else if (quote > 1 ? p[i] == quote
+                           : !quote && (p[i] == '"' || (p[i] == '\'' && f->body == BODY_PYTHON)))
+            quote = quote ? 0 : p[i];
+        i++;
+    }
+    return quote;
 }
 
 /* ---- all bodies ------------------------------------------------------------------------------ */

@@ -53,7 +53,9 @@ int braces_body(const struct call_format *f, const char *p, size_t n, json_t *ca
             size_t len = (size_t)(q - s);
             while (len && is_blank(s[len - 1]))
                 len--;
-            json_t *v = q < end && *q == ':' ? NULL : json_loadb(s, len, JSON_DECODE_ANY, NULL);
+            json_t *v = q < end && *q == ':'
+                            ? NULL
+                            : json_loadb(s, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
             const char *from = s;
             if (!v && len >= 2 && *from == '\'' && from[len - 1] == '\'') {
                 from++;
@@ -68,7 +70,7 @@ int braces_body(const struct call_format *f, const char *p, size_t n, json_t *ca
         }
     }
     for (int tries = 0; tries < 2 && !args && !b.failed && b.p; tries++) {
-        args = json_loadb(b.p, b.n, JSON_DISABLE_EOF_CHECK, NULL);
+        args = json_loadb(b.p, b.n, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, NULL);
         buf_puts(&b, "}"); /* a missing last brace */
     }
     if (json_is_object(args) && n_name)
@@ -93,8 +95,18 @@ static void py_blank(struct py *y)
 
 static json_t *py_string(struct py *y)
 {
-    static const char from[] = "nrtbf0'\"\\", to[] = "\n\r\t\b\f\0'\"\\";
-    const char quote = *y->p++;
+    static const char from[] = "nrtbf0'\"\\/", to[] = "\n\r\t\b\f\0'\"\\/";
+    const char quote = *y->p++, *stop = y->p;
+    while (stop < y->end && *stop != quote)
+        stop += *stop == '\\' && stop + 1 < y->end ? 2 : 1;
+    if (quote == '"' && stop < y->end) { /* most are JSON strings too, with its escapes */
+        json_t *v =
+            json_loadb(y->p - 1, (size_t)(stop - y->p) + 2, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        if (v) {
+            y->p = stop + 1;
+            return v;
+        }
+    }
     struct buf b = {0};
     while (y->p < y->end && *y->p != quote) {
         char c = *y->p++;
@@ -166,7 +178,7 @@ static json_t *py_value(struct py *y)
               : is_word(from, n, "false") ? json_false()
               : is_word(from, n, "none") || is_word(from, n, "null")
                   ? json_null()
-                  : json_loadb(from, n, JSON_DECODE_ANY, NULL);
+                  : json_loadb(from, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         if (!json_is_number(out) && !json_is_boolean(out) && !json_is_null(out)) {
             json_decref(out);
             out = NULL;
@@ -198,11 +210,11 @@ static int py_call(struct py *y, json_t *calls, bool *oom)
             y->p++;
             return call_add(calls, name, n_name, args, NULL, oom);
         }
-        const char *key = y->p;
-        while (y->p < y->end && is_name(*y->p))
+        const char *key = y->p; /* properties need not be names */
+        while (y->p < y->end && !strchr("=,()'\"", *y->p))
             y->p++;
-        const size_t n_key = (size_t)(y->p - key);
-        py_blank(y);
+        size_t n_key = (size_t)(y->p - key);
+        text_trim(&key, &n_key);
         if (!n_key || y->p == y->end || *y->p != '=')
             goto bad;
         y->p++;

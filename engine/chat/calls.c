@@ -2,15 +2,15 @@
  * name of a tool and arguments that obey its schema, so that it can always be read and always
  * validates.
  *
- * Text before a call is free. "Free, up to the tag" is an automaton that remembers how much of the
- * tag has been read (Knuth, Morris, Pratt), written down as rules. */
+ * Text before a call is free. "Free, up to a tag" is an automaton that remembers how much of a tag
+ * has been read (Aho, Corasick), written down as rules. */
 #include "engine/chat/split.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TAG = 64 };
+enum { MOST_TAG = 64, MOST_FREE = 6 };
 
 void gbnf_string(struct buf *b, const char *p, size_t n)
 {
@@ -42,52 +42,79 @@ static void put_name(struct buf *b, const json_t *name)
     free(json);
 }
 
-void gbnf_free(struct buf *b, const char *name, const char *tag, const char *then, bool may_end)
+/* Where reading c leads behind the first k characters of tag t: the tag of *tag that has come
+ * whole, or the longest beginning of one. */
+static size_t free_next(uint32_t cp[][MOST_TAG], const size_t *n, size_t n_tags, size_t *tag,
+                        size_t k, uint32_t c, bool *whole)
 {
-    uint32_t cp[MOST_TAG];
-    size_t n = 0, fail[MOST_TAG + 1];
-    for (size_t i = 0, len = strlen(tag); i < len && n < MOST_TAG;) {
-        bool bad;
-        i += text_decode(tag + i, len - i, &cp[n++], &bad);
+    uint32_t read[MOST_TAG + 1];
+    memcpy(read, cp[*tag], k * sizeof *read);
+    read[k++] = c;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t from = 0; from < k; from++)
+            for (size_t t = 0; t < n_tags; t++) {
+                const size_t m = k - from;
+                if (m > n[t] || (pass == 0) != (m == n[t]) ||
+                    memcmp(read + from, cp[t], m * sizeof *read) != 0)
+                    continue;
+                *whole = pass == 0;
+                *tag = t;
+                return m;
+            }
+    *whole = false;
+    *tag = 0;
+    return 0;
+}
+
+void gbnf_free(struct buf *b, const char *name, const struct free_tag *tags, bool may_end)
+{
+    uint32_t cp[MOST_FREE][MOST_TAG], chars[MOST_FREE * MOST_TAG];
+    size_t n[MOST_FREE], n_tags = 0, n_chars = 0;
+    struct buf others = {0};
+    for (; n_tags < MOST_FREE && tags[n_tags].tag; n_tags++) {
+        const char *tag = tags[n_tags].tag;
+        n[n_tags] = 0;
+        for (size_t i = 0, len = strlen(tag); i < len && n[n_tags] < MOST_TAG;) {
+            bool bad;
+            uint32_t *c = &cp[n_tags][n[n_tags]++];
+            size_t k = 0;
+            i += text_decode(tag + i, len - i, c, &bad);
+            while (k < n_chars && chars[k] != *c)
+                k++;
+            if (k < n_chars)
+                continue;
+            chars[n_chars++] = *c;
+            buf_printf(&others, "\\U%08x", (unsigned)*c);
+        }
     }
-    fail[0] = 0;
-    for (size_t i = 1; i <= n; i++) {
-        size_t k = i > 1 ? fail[i - 1] : 0;
-        while (i > 1 && k && cp[k] != cp[i - 1])
-            k = fail[k];
-        fail[i] = i > 1 && cp[k] == cp[i - 1] ? k + 1 : 0;
-    }
-    for (size_t i = 0; i < n; i++) {
-        buf_printf(b, "%s-%zu ::= ", name, i);
-        if (may_end)
-            buf_puts(b, "\"\" | ");
-        /* Each character that leads somewhere else than to the start. */
-        struct buf others = {0};
-        for (size_t c = 0; c < n; c++) {
+    /* A rule for each beginning of a tag; tags that begin alike share it. */
+    for (size_t t = 0; t < n_tags; t++)
+        for (size_t k = t > 0; k < n[t]; k++) {
             bool seen = false;
-            for (size_t k = 0; k < c; k++)
-                seen |= cp[k] == cp[c];
+            for (size_t o = 0; o < t; o++)
+                seen |= k < n[o] && memcmp(cp[o], cp[t], k * sizeof **cp) == 0;
             if (seen)
                 continue;
-            size_t k = i;
-            while (k && cp[k] != cp[c])
-                k = fail[k];
-            const size_t to = cp[k] == cp[c] ? k + 1 : 0;
-            buf_printf(&others, "\\U%08x", (unsigned)cp[c]);
-            if (to == n)
-                buf_printf(b, "[\\U%08x] %s | ", (unsigned)cp[c], then);
-            else
-                buf_printf(b, "[\\U%08x] %s-%zu | ", (unsigned)cp[c], name, to);
+            buf_printf(b, "%s-%zu ::= %s", name, t * MOST_TAG + k, may_end ? "\"\" | " : "");
+            for (size_t c = 0; c < n_chars; c++) {
+                size_t to = t;
+                bool whole;
+                const size_t m = free_next(cp, n, n_tags, &to, k, chars[c], &whole);
+                if (!whole)
+                    buf_printf(b, "[\\U%08x] %s-%zu | ", (unsigned)chars[c], name,
+                               to * MOST_TAG + m);
+                else if (tags[to].then)
+                    buf_printf(b, "[\\U%08x] %s | ", (unsigned)chars[c], tags[to].then);
+            }
+            buf_printf(b, "[^%s] %s-0\n", others.p ? others.p : "", name);
         }
-        buf_printf(b, "[^%s] %s-0\n", others.p ? others.p : "", name);
-        b->failed = b->failed || others.failed;
-        buf_free(&others);
-    }
+    b->failed = b->failed || others.failed;
+    buf_free(&others);
 }
 
 /* The parts of a call, for tool i: what stands around its arguments. */
-static int put_call(struct buf *b, const struct call_format *f, const json_t *fn, size_t i,
-                    json_t *schemas)
+static int put_call(struct buf *b, struct buf *rules, const struct call_format *f, const json_t *fn,
+                    size_t i, json_t *schemas)
 {
     const json_t *name = json_object_get(fn, "name");
     const char *word = json_string_value(name);
@@ -103,7 +130,9 @@ static int put_call(struct buf *b, const struct call_format *f, const json_t *fn
         return gbnf_tagged_call(b, f->kind, fn, i, schemas);
     case CALLS_LFM2:
     case CALLS_OLMO3:
-        return gbnf_python_call(b, fn, i, schemas);
+    case CALLS_GEMMA4:
+    case CALLS_FUNCTIONGEMMA:
+        return gbnf_members_call(b, rules, f, fn, i, schemas);
     case CALLS_HERMES:
     case CALLS_NEMOTRON:
     case CALLS_GRANITE:
@@ -183,6 +212,16 @@ static json_t *arguments_schema(const json_t *function)
     return s;
 }
 
+/* All that open a call, each followed by `more`; room for one more tag is left. */
+static size_t open_tags(const struct call_format *f, struct free_tag *tags)
+{
+    size_t n = 0;
+    for (; n < 3 && f->open[n]; n++)
+        tags[n] = (struct free_tag){f->open[n], "more"};
+    tags[n] = (struct free_tag){NULL, NULL};
+    return n;
+}
+
 /* Rules `body` (behind the opening tag) and `main` for answers that may call. */
 static void put_main(struct buf *b, const struct call_format *f, const struct chat_rules *r)
 {
@@ -227,8 +266,13 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
         put_text(b, f->open[0]);
         buf_puts(b, "body )* ws\n");
     }
-    if (free_text)
-        gbnf_free(b, "free", f->open[0], "more", true);
+    if (free_text) {
+        struct free_tag tags[MOST_FREE] = {{NULL, NULL}};
+        const size_t n = open_tags(f, tags);
+        if (f->kind == CALLS_QWEN_XML) /* sometimes the outer tag is left out */
+            tags[n] = (struct free_tag){"<function=", r->one_call ? "inner ws" : "inner free-0"};
+        gbnf_free(b, "free", tags, true);
+    }
     buf_puts(b, free_text ? "main ::= free-0\n" : "main ::= ws ");
     if (free_text)
         return;
@@ -248,7 +292,7 @@ static int put_harmony(struct buf *b, const struct chat_rules *r)
     if (says)
         buf_printf(b, " | \"final<|message|>\" %s", r->answer ? "%answer" : ".*");
     buf_puts(b, " )\nagain ::= \"<|start|>assistant\" root\n");
-    gbnf_free(b, "think", "<|end|>", "again", false);
+    gbnf_free(b, "think", (struct free_tag[]){{"<|end|>", "again"}, {NULL, NULL}}, false);
     return b->failed ? -1 : 0;
 }
 
@@ -269,7 +313,9 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
     if (!json_array_size(r->tools)) {
         buf_puts(b, r->answer ? "main ::= %answer\n" : "main ::= .*\n");
     } else {
-        buf_puts(b, "call ::= ");
+        struct buf own_rules = {0};
+        buf_puts(b, f->kind == CALLS_QWEN_XML ? "call ::= \"<function=\" inner\ninner ::= "
+                                              : "call ::= ");
         for (size_t i = 0; i < json_array_size(r->tools); i++) {
             const json_t *fn = json_object_get(json_array_get(r->tools, i), "function");
             const json_t *name = json_object_get(fn, "name");
@@ -277,22 +323,34 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
             snprintf(key, sizeof key, "t%zu", i);
             if (i)
                 buf_puts(b, " | ");
-            const int rc = json_is_string(name) ? put_call(b, f, fn, i, *schemas) : 1;
-            if (rc < 0)
-                goto none;
-            if (rc > 0)
+            const int rc = json_is_string(name) ? put_call(b, &own_rules, f, fn, i, *schemas) : 1;
+            if (rc) {
+                buf_free(&own_rules);
+                if (rc < 0)
+                    goto none;
                 return 1;
-            if (json_object_set_new(*schemas, key, arguments_schema(fn)))
+            }
+            if (json_object_set_new(*schemas, key, arguments_schema(fn))) {
+                buf_free(&own_rules);
                 goto none;
+            }
         }
         buf_puts(b, "\n");
-        gbnf_raw_rules(b, f->kind);
+        buf_add(b, own_rules.p ? own_rules.p : "", own_rules.n);
+        b->failed = b->failed || own_rules.failed;
+        buf_free(&own_rules);
+        gbnf_raw_rules(b, f);
         if (f->body == BODY_HARMONY)
             goto harmony;
         put_main(b, f, r);
     }
     if (thinks) {
-        gbnf_free(b, "think", m->think_close, "begun", r->choice == CHOICE_AUTO && !r->answer);
+        struct free_tag tags[MOST_FREE] = {{NULL, NULL}};
+        const bool bare = !f->open[0] || f->kind == CALLS_LLAMA3;
+        /* A call ends the thoughts too. */
+        const size_t n = json_array_size(r->tools) && !bare ? open_tags(f, tags) : 0;
+        tags[n] = (struct free_tag){m->think_close, "begun"};
+        gbnf_free(b, "think", tags, r->choice == CHOICE_AUTO && !r->answer);
         buf_puts(b, "begun ::= ws main\n");
     }
     if (thinks && r->inside) {

@@ -44,7 +44,8 @@ static void read_header(struct harmony *h)
 
 static void end_call(struct harmony *h, json_t *calls, struct chat_said *out, bool *oom)
 {
-    json_t *args = h->call.p ? json_loadb(h->call.p, h->call.n, 0, NULL) : json_object();
+    json_t *args =
+        h->call.p ? json_loadb(h->call.p, h->call.n, JSON_ALLOW_NUL, NULL) : json_object();
     if (json_is_object(args)) {
         json_t *call = json_pack("{s:s, s:O}", "name", h->to, "arguments", args);
         if (!call || json_array_append_new(calls, call))

@@ -34,9 +34,9 @@ struct chat_split {
     size_t looked;     /* S_CALL: bytes in which no end was found */
     struct buf held;
     struct harmony harmony;
-    uint64_t salt; /* of the ids of calls */
+    uint64_t salt;           /* of the ids of calls */
     int n_calls, most_calls; /* 0: as many as there are */
-    json_t *ids; /* that calls have, as keys */
+    json_t *ids;             /* that calls have, as keys */
     bool oom;
 };
 
@@ -138,10 +138,9 @@ static void give_calls(struct chat_split *s, json_t *calls, struct chat_said *ou
         make_id(s, one, id);
         if (!own || !own[0] || json_object_get(s->ids, own))
             own = id;
-        json_t *call =
-            json_pack("{s:s, s:{s:i, s:O, s:O}}", "id", own, "function",
-                      "index", s->n_calls++, "name", json_object_get(one, "name"), "arguments",
-                      json_object_get(one, "arguments"));
+        json_t *call = json_pack("{s:s, s:{s:i, s:O, s:O}}", "id", own, "function", "index",
+                                 s->n_calls++, "name", json_object_get(one, "name"), "arguments",
+                                 json_object_get(one, "arguments"));
         if (!out->calls) {
             out->calls = json_array();
             out->n_text_before = out->text.n;
@@ -361,8 +360,9 @@ static bool take_text(struct chat_split *s, bool end, struct chat_said *out)
     return true;
 }
 
-/* Bytes of the body in held, and behind it with its closing tag; false: it has not ended. */
-static bool body_ends(const struct chat_split *s, size_t *n_body, size_t *n_all)
+/* Bytes of the body in held, and behind it with its closing tag; false: it has not ended. `any`:
+ * the first closing tag ends it, in a string or not. */
+static bool body_ends(const struct chat_split *s, bool any, size_t *n_body, size_t *n_all)
 {
     const char *p = s->held.p + s->body_at;
     const size_t n = s->held.n - s->body_at;
@@ -370,8 +370,10 @@ static bool body_ends(const struct chat_split *s, size_t *n_body, size_t *n_all)
     if (s->bare)
         close = s->f->body == BODY_XML ? "</function>" : NULL;
     if (close) {
-        const size_t k = strlen(close), from = s->looked > k ? s->looked - k : 0;
+        const size_t k = strlen(close), from = s->looked > k && !any ? s->looked - k : 0;
         const char *at = from < n ? memmem(p + from, n - from, close, k) : NULL;
+        while (at && !any && body_in_string(s->f, p, (size_t)(at - p)))
+            at = memmem(at + 1, n - (size_t)(at + 1 - p), close, k);
         if (!at)
             return false;
         *n_body = (size_t)(at - p) + (s->bare ? k : 0);
@@ -438,7 +440,9 @@ static bool try_python_tag(struct chat_split *s, struct chat_said *out)
 static bool take_call(struct chat_split *s, bool end, struct chat_said *out)
 {
     size_t n_body = s->held.n - s->body_at, n_all = s->held.n;
-    const bool whole = body_ends(s, &n_body, &n_all);
+    bool whole = body_ends(s, false, &n_body, &n_all);
+    if (!whole && end) /* a string that never ended */
+        whole = body_ends(s, true, &n_body, &n_all);
     const bool python = s->f->kind == CALLS_LLAMA3 && !s->bare;
     const bool hopeless = !whole && body_is_hopeless(s) && !python;
     if (!whole && !end && !hopeless) {
@@ -446,6 +450,8 @@ static bool take_call(struct chat_split *s, bool end, struct chat_said *out)
         return false;
     }
     bool good = !hopeless && try_body(s, s->body_at, n_body, out);
+    if (!good && whole) /* if it was none, it ends where it may */
+        body_ends(s, true, &n_body, &n_all);
     if (!good && python && !whole && end)
         good = try_python_tag(s, out);
     if (!good && whole && python && !end) { /* code may begin with a bracket: wait for the end */

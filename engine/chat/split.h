@@ -39,6 +39,8 @@ void format_for(const struct chat_manner *m, struct call_format *out);
  * (*out_of_memory). */
 int body_read(const struct call_format *f, const char *p, size_t n, const json_t *tools,
               json_t *calls, bool *out_of_memory);
+/* Does p[0..n) of a body end within a string? Its text may hold the closing tag. */
+bool body_in_string(const struct call_format *f, const char *p, size_t n);
 /* bodies_code.c */
 int braces_body(const struct call_format *f, const char *p, size_t n, json_t *calls, bool *oom);
 int python_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom);
@@ -57,15 +59,22 @@ bool tool_is_known(const json_t *tools, const char *name, size_t n);
 size_t json_span(const char *p, size_t n);
 json_t *typed_value(const char *p, size_t n, const json_t *schema);
 
-/* calls.c: GBNF. A text as a string; rules NAME-0..: any text in which `tag` does not stand, then the tag,
- * then `then`. `may_end`: the text may also end before the tag comes. */
+/* calls.c: GBNF. A text as a string; rules NAME-0..: any text in which none of the tags stands, then one,
+ * then its `then` (NULL: this tag must not come). A tag NULL ends the list. `may_end`: the text may
+ * also end before a tag comes. */
+struct free_tag {
+    const char *tag, *then;
+};
 void gbnf_string(struct buf *b, const char *p, size_t n);
-void gbnf_free(struct buf *b, const char *name, const char *tag, const char *then, bool may_end);
-/* calls_code.c: a call of tool i, its values' schemas in `schemas`; -1: no memory. */
+void gbnf_free(struct buf *b, const char *name, const struct free_tag *tags, bool may_end);
+/* calls_code.c: a call of tool i, its values' schemas in `schemas`, in `rules` rules that it uses; -1: no
+ * memory. */
 int gbnf_tagged_call(struct buf *b, enum chat_calls kind, const json_t *function, size_t i,
                      json_t *schemas);
-int gbnf_python_call(struct buf *b, const json_t *function, size_t i, json_t *schemas);
-void gbnf_raw_rules(struct buf *b, enum chat_calls kind); /* that tagged calls use */
+int gbnf_members_call(struct buf *b, struct buf *rules, const struct call_format *f,
+                      const json_t *function, size_t i, json_t *schemas);
+/* Rules for strings without quotes, that all calls of the format use. */
+void gbnf_raw_rules(struct buf *b, const struct call_format *f);
 
 /* harmony.c */
 struct harmony {
