@@ -238,7 +238,7 @@ static void attend_by_span(struct fwd *f, const struct qkv *qkv, int il, int32_t
         int32_t s0, s1;
         spans_seen(f, &t, window, &s0, &s1);
         const int32_t s = s0 + piece % spans;
-        if (s >= s1)
+        if (s >= s1 || is_useless(f))
             continue;
         tile_setup(f, qkv, il, window, &t, &x);
         f->k->attend_span(&x.a, s, states + (size_t)(piece / spans) * a_tile +
@@ -263,7 +263,7 @@ static void attend_by_tile(struct fwd *f, const struct qkv *qkv, int il, int32_t
         int32_t s0, s1;
         spans_seen(f, &t, window, &s0, &s1);
         tile_setup(f, qkv, il, window, &t, &x);
-        for (int32_t s = s0; s < s1; s++)
+        for (int32_t s = s0; s < s1 && !is_useless(f); s++)
             f->k->attend_span(&x.a, s, states + (size_t)(s - s0) * (size_t)x.a.n_q * one);
         tile_merge(f, &t, states, s1 - s0, out);
     }

@@ -122,7 +122,7 @@ static void node_pieces(struct fwd *f, const struct product *p, int n_p, const s
                 return;
             n = piece_of(cut, total - at);
         }
-        int32_t g = at, left = n;
+        int32_t g = at, left = is_useless(f) ? 0 : n;
         for (int k = 0; left > 0; k++) {
             const int32_t all = mat_groups(p[k].w);
             const int32_t first = (int32_t)crew_node_share(c, all, node);
@@ -154,7 +154,7 @@ void mul_mats(struct fwd *f, const struct product *p, int n_p)
                                      : (int32_t)((PIECE_BYTES * (size_t)total + bytes - 1) / bytes)};
     if (cut.most > total / (f->n_th * PIECES_A_THREAD))
         cut.most = total / (f->n_th * PIECES_A_THREAD);
-    if (f->n_th == 1)
+    if (f->n_th == 1 && cols <= PRIVATE_ROWS)
         cut.most = total;
     if (cut.most < 1)
         cut.most = 1;

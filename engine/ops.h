@@ -12,14 +12,16 @@
 #ifndef CHASKI_OPS_H
 #define CHASKI_OPS_H
 
+#include <stdatomic.h>
 #include "engine/families/families.h"
 
 struct model;
 struct step;
 struct trace_thread;
 
-struct shared { /* what the threads of a step have in common; written between barriers */
-    bool stopped;
+struct shared { /* what the threads of a step have in common */
+    atomic_bool useless; /* nobody wants the step any more: what is left of a block need not be computed */
+    bool stopped;        /* the same, for all threads at once: written between barriers */
 };
 
 struct fwd { /* one thread's view of a step */

@@ -200,7 +200,8 @@ static void check_some(void *arg, int ith)
     (void)ith;
     for (;;) {
         const size_t j = (size_t)crew_next(k->c->crew), i = k->first + j;
-        if (j >= RUN_CHUNKS || i >= k->s->n_chunks || atomic_load(&k->bad) >= 0)
+        if (j >= RUN_CHUNKS || i >= k->s->n_chunks || atomic_load(&k->bad) >= 0 ||
+            (k->c->cancel && atomic_load(k->c->cancel)))
             return;
         const size_t n = chunk_bytes(i, k->bytes);
         const uint8_t *p = k->block + i * CHUNK;
@@ -215,13 +216,13 @@ static bool check_block(const struct place *s, const uint8_t *block, size_t byte
     struct check k = {.s = s, .c = c, .block = block, .bytes = bytes};
     atomic_store(&k.bad, -1);
     for (; k.first < s->n_chunks && atomic_load(&k.bad) < 0; k.first += RUN_CHUNKS) {
-        if (c->cancel && atomic_load(c->cancel))
-            return false;
         if (c->lock_crew)
             c->lock_crew(c->lock_arg, true);
         crew_run(c->crew, crew_size(c->crew), check_some, &k);
         if (c->lock_crew)
             c->lock_crew(c->lock_arg, false);
+        if (c->cancel && atomic_load(c->cancel))
+            return false;
     }
     if (atomic_load(&k.bad) >= 0)
         log_line(LOG_WARN,
@@ -232,14 +233,15 @@ static bool check_block(const struct place *s, const uint8_t *block, size_t byte
 }
 
 /* The same bytes in memory of our own. */
-static uint8_t *read_block(int fd, size_t at, size_t n)
+static uint8_t *read_block(int fd, size_t at, size_t n, const struct load_config *c)
 {
     uint8_t *p = big_alloc(n);
     for (size_t done = 0; p && done < n;) {
-        const ssize_t k = pread(fd, p + done, n - done, (off_t)(at + done));
+        const size_t some = n - done < CHUNK ? n - done : CHUNK;
+        const ssize_t k = pread(fd, p + done, some, (off_t)(at + done));
         if (k < 0 && errno == EINTR)
             continue;
-        if (k <= 0) {
+        if (k <= 0 || (c->cancel && atomic_load(c->cancel))) {
             big_free(p, n);
             return NULL;
         }
@@ -261,7 +263,8 @@ bool pack_cache_map(struct model *m, const struct pack_plan *p, const struct loa
         goto done;
     const char *why =
         fd < 0 ? errno == ELOOP ? "it is a symbolic link" : strerror(errno) : check_head(&s, fd, p);
-    if (!why && !(block = (c->no_map ? read_block : map_block)(fd, s.data_at, p->bytes)))
+    if (!why && !(block = c->no_map ? read_block(fd, s.data_at, p->bytes, c)
+                                        : map_block(fd, s.data_at, p->bytes)))
         why = c->no_map ? "it cannot be read" : "it cannot be mapped";
     if (why) {
         log_line(LOG_WARN, "pack cache: %s/%s: %s: ignored, to be written anew", s.folder, s.name,

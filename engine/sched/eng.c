@@ -460,16 +460,6 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     return rc;
 }
 
-/* Under the lock: a load that nobody waits for any more is given up. */
-static void cancel_load(struct slot *s)
-{
-    bool wanted = s->n_active > 0; /* parked ones */
-    for (const struct eng_job *j = s->head; j; j = j->next)
-        wanted |= !atomic_load(&j->cancelled);
-    if (!wanted)
-        atomic_store(&s->cancel_load, true);
-}
-
 void eng_job_cancel(struct eng_job *j)
 {
     atomic_store(&j->cancelled, true);
@@ -477,8 +467,6 @@ void eng_job_cancel(struct eng_job *j)
     if (!g)
         return;
     pthread_mutex_lock(&g->lock);
-    if (j->slot && j->slot->state == SLOT_LOADING)
-        cancel_load(j->slot);
     if (j->slot) {
         pthread_cond_signal(&j->slot->wake);
         pthread_cond_broadcast(&g->changed);

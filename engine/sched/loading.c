@@ -34,6 +34,11 @@ static bool is_next(const struct slot *s)
     return true;
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 bool slot_turn(struct slot *s)
 {
     struct eng *g = s->g;
@@ -54,7 +59,7 @@ bool slot_turn(struct slot *s)
             s->no_map = !s->map_wish;
             break;
         }
-        cond_wait_ns(&g->changed, &g->lock, (int64_t)LOOK_AGAIN_MS * 1000000);
+        cond_wait_ns(&g->changed, &g->lock, sooner(LOOK_AGAIN_MS * INT64_C(1000000), slot_patience(s)));
         pthread_mutex_unlock(&g->lock);
     }
     pthread_cond_broadcast(&g->changed);
@@ -101,9 +106,7 @@ static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err 
         if (!room_ask(g, s, place ? bytes : 0, !place))
             room_close_one(g, s, s->waits_since);
         moved(s, 0); /* to wait for others is not to stand still */
-        int64_t ns = (int64_t)LOOK_AGAIN_MS * 1000000;
-        ns = ns > room_patience(g) ? room_patience(g) : ns;
-        cond_wait_ns(&g->changed, &g->lock, ns);
+        cond_wait_ns(&g->changed, &g->lock, sooner(LOOK_AGAIN_MS * INT64_C(1000000), room_patience(g)));
     }
     if (!rc) {
         g->n_places++;
@@ -134,10 +137,11 @@ static void explain(const struct slot *s, struct err *e)
             why, s->name);
 }
 
-static int load(struct slot *s, struct err *e)
+static struct model *load(struct slot *s, struct err *e)
 {
     struct eng *g = s->g;
-    int fds[MAX_FILES] = {0}, rc = -1, n = 0;
+    struct model *m = NULL;
+    int fds[MAX_FILES] = {0}, n = 0;
     struct gguf *f = NULL;
     struct buf key = {0}; /* of the packed weights: the digests say all of the content */
     for (; n < s->n_files; n++)
@@ -169,28 +173,26 @@ static int load(struct slot *s, struct err *e)
                                   .progress_arg = s,
                                   .lock_crew = eng_lock_crew,
                                   .lock_arg = g};
-    s->m = model_load(f, &c, e);
-    if (!s->m)
+    m = model_load(f, &c, e);
+    if (!m)
         goto done;
-    s->m->pool.mem = &g->mem;
+    m->pool.mem = &g->mem;
     const int64_t prefix = g->cfg.prefix_bytes;
-    s->m->pool.n_cached_most =
-        (prefix ? (uint64_t)(prefix > 0 ? prefix : 0) : g->cfg.memory_bytes / 4) /
-        s->m->pool.page_bytes;
-    if (s->m->chat_template) {
-        s->tpl = chat_template_new(CHAT_JINJA, s->m->chat_template, strlen(s->m->chat_template),
-                                   &s->tpl_err);
+    m->pool.n_cached_most =
+        (prefix ? (uint64_t)(prefix > 0 ? prefix : 0) : g->cfg.memory_bytes / 4) / m->pool.page_bytes;
+    if (m->chat_template) {
+        s->tpl =
+            chat_template_new(CHAT_JINJA, m->chat_template, strlen(m->chat_template), &s->tpl_err);
         if (!s->tpl)
             log_line(LOG_WARN, "%s: the chat template cannot be used: %s", s->name,
                      s->tpl_err.text);
     }
-    rc = 0;
 done:
     buf_free(&key);
     gguf_close(f);
     while (n > 0)
         close(fds[--n]);
-    return rc;
+    return m;
 }
 
 static int64_t load_timeout(const struct eng *g)
@@ -198,19 +200,34 @@ static int64_t load_timeout(const struct eng *g)
     return g->cfg.load_timeout_ns ? g->cfg.load_timeout_ns : (int64_t)300 * 1000000000;
 }
 
-/* Gives up a load that stands still (a disk that does not answer). */
+/* Stands in for the slot's thread while that loads: answers requests that are cancelled or too late at
+ * their time, gives the load up once nobody is left, or when it stands still (a disk that does not
+ * answer). (The load's own progress cannot do it: it is told with the lock held, and a disk may
+ * keep it from being told at all.) */
 static void *watch(void *arg)
 {
     struct slot *s = arg;
     struct eng *g = s->g;
     pthread_mutex_lock(&g->lock);
     while (g->loader == s) {
-        const int64_t left = atomic_load(&s->load_moved) + load_timeout(g) - time_mono_ns();
-        if (left <= 0 && !s->load_stuck) {
-            s->load_stuck = true;
-            atomic_store(&s->cancel_load, true);
+        if (slot_patience(s) <= 0) {
+            pthread_mutex_unlock(&g->lock);
+            slot_sweep(s);
+            pthread_mutex_lock(&g->lock);
+            if (!s->head && !s->n_active)
+                atomic_store(&s->cancel_load, true);
+            continue;
         }
-        cond_wait_ns(&g->changed, &g->lock, left > 0 ? left : 1000000000);
+        int64_t left = INT64_MAX;
+        if (load_timeout(g) > 0 && !s->load_stuck) {
+            left = atomic_load(&s->load_moved) + load_timeout(g) - time_mono_ns();
+            if (left <= 0) {
+                s->load_stuck = true;
+                atomic_store(&s->cancel_load, true);
+            }
+        }
+        left = sooner(left, slot_patience(s));
+        cond_wait_ns(&s->wake, &g->lock, sooner(left, INT64_C(1000000000)));
     }
     pthread_mutex_unlock(&g->lock);
     return NULL;
@@ -225,15 +242,18 @@ int slot_load(struct slot *s, struct err *e)
     s->load_stuck = false;
     moved(s, 0);
     /* Without a thread to spare nobody watches. */
-    const bool watched = load_timeout(g) > 0 && !pthread_create(&watcher, NULL, watch, s);
-    const int rc = load(s, e);
+    const bool watched = !pthread_create(&watcher, NULL, watch, s);
+    struct model *m = load(s, e);
     const int64_t now = time_mono_ns();
     pthread_mutex_lock(&g->lock);
     g->loader = NULL;
     pthread_cond_broadcast(&g->changed);
+    pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&g->lock);
     if (watched)
         pthread_join(watcher, NULL);
+    s->m = m; /* only now: the watcher takes jobs that have no pages */
+    const int rc = m ? 0 : -1;
     if (rc && e->code == ERR_CANCELLED && s->load_stuck)
         err_set(e, ERR_IO,
                 "timed out waiting for llama-server to start - the load of %s stood "

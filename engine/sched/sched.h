@@ -201,8 +201,11 @@ int rules_forced(struct slot *s, struct eng_job *j, struct tok_ids *out, struct 
 /* slot.c: the thread of a slot. */
 void *slot_main(void *slot);
 void slot_job_end(struct slot *s, int i, const struct err *e); /* e NULL: done */
-/* Answer and drop the jobs of the queue that are cancelled or too late. Called without the lock. */
+/* Answer and drop the jobs of the queue that are cancelled or too late, and parked ones. Called without
+ * the lock, by the slot's thread, or for it while that loads. */
 void slot_sweep(struct slot *s);
+/* Under the lock: ns until one of its jobs is so, 0 or less when one is; INT64_MAX: nothing says when. */
+int64_t slot_patience(const struct slot *s);
 /* Show the others what it holds. */
 void slot_measure(struct slot *s);
 

@@ -242,6 +242,19 @@ static void admit(struct slot *s)
     }
 }
 
+int64_t slot_patience(const struct slot *s)
+{
+    int64_t first = INT64_MAX;
+    for (const struct eng_job *j = s->head; j; j = j->next)
+        first = atomic_load(&j->cancelled) ? 0 : j->deadline < first ? j->deadline : first;
+    for (int i = 0; i < MAX_PARALLEL; i++) {
+        const struct eng_job *j = atomic_load(&s->running[i]);
+        if (j)
+            first = atomic_load(&j->cancelled) ? 0 : j->deadline < first ? j->deadline : first;
+    }
+    return first == INT64_MAX ? first : first - time_mono_ns();
+}
+
 void slot_sweep(struct slot *s)
 {
     struct eng *g = s->g;
