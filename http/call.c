@@ -58,6 +58,11 @@ static int count_jobs(struct call *c)
     return n;
 }
 
+bool call_has_jobs(struct call *c)
+{
+    return count_jobs(c) > 0;
+}
+
 void call_cancel_jobs(struct call *c)
 {
     const int n = count_jobs(c);

@@ -1,8 +1,8 @@
 /* http/conn.c - sockets from accept to close: limits, clients that left, clients that stand still.
  *
- * What h2o 2.2.5 does not watch is watched here, four times a second (traps.md, 73, 76, 87): a peer
- * that hung up while it is owed an answer (POLLRDHUP), a request that comes too slowly, an idle
- * connection, an answer that nobody takes. And h2o buffers whole bodies, so before it reads a
+ * What h2o 2.2.5 does not watch is watched here (traps.md, 73, 76, 87): a peer that hung up while it is
+ * owed an answer, at once where a model computes it, and four times a second a request that comes too
+ * slowly, an idle connection, an answer that nobody takes. And h2o buffers whole bodies, so before it reads a
  * request our own callback stands in for its read callback and takes blob uploads away
  * (http/upload.c). h2o sets its callback whenever it begins to read, which is why conn_sniff_again
  * runs after each turn of the loop. */
@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <linux/sockios.h>
 
@@ -120,6 +121,8 @@ static void take(struct http_server *s, h2o_socket_t *sock)
     atomic_store(&s->n_conns_seen, ++s->n_conns);
     sock->on_close.cb = on_close;
     sock->on_close.data = c;
+    struct epoll_event hangup = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c}; /* closing ends it */
+    (void)epoll_ctl(s->hangup_fd, EPOLL_CTL_ADD, h2o_socket_get_fd(sock), &hangup);
     h2o_accept(&s->accept_ctx, sock);
     c->wants_sniff = true;
     s->sniff_pending = true;
@@ -181,6 +184,45 @@ void conn_sniff_again(struct http_server *s)
     }
 }
 
+/* ---- who hung up ---------------------------------------------------------------------------- */
+
+/* h2o does not look at a socket while it owes an answer, so each is in an epoll of our own, too, which
+ * the loop watches like a socket. */
+void conn_on_hangup(h2o_socket_t *hangups, const char *err)
+{
+    struct http_server *s = hangups->data;
+    struct epoll_event ev[16];
+    for (int n; (n = epoll_wait(s->hangup_fd, ev, 16, 0)) > 0;)
+        for (int i = 0; i < n; i++) {
+            ((struct conn *)ev[i].data.ptr)->hung_up = true;
+            s->hangup_pending = true;
+        }
+}
+
+static void end_call(struct call *call)
+{
+    log_line(LOG_INFO, "%s: the client went away", call->who);
+    call_gone(call);
+}
+
+/* Who computes for nobody stops at once; a quick answer may still go to a client that only sends no
+ * more (the sweep ends one that takes long). */
+void conn_end_hung_up(struct http_server *s)
+{
+    if (!s->hangup_pending)
+        return;
+    s->hangup_pending = false;
+    for (struct conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (!c->hung_up || !c->call || c->call->finished || atomic_load(&c->call->gone))
+            continue;
+        if (call_has_jobs(c->call))
+            end_call(c->call);
+        else
+            s->hangup_pending = true; /* it may get some: look again */
+    }
+}
+
 /* ---- the sweep ----------------------------------------------------------------------------- */
 
 static bool peer_left(const struct conn *c)
@@ -221,8 +263,7 @@ static void look_at(struct conn *c, int64_t now)
     if (call) {
         c->moved_ns = now;
         if (!call->finished && peer_left(c)) {
-            log_line(LOG_INFO, "%s: the client went away", call->who);
-            call_gone(call);
+            end_call(call);
         } else if (write_stands(c, call, now)) {
             log_line(LOG_WARN, "%s: the client does not read, closed", call->who);
             conn_shut(c);

@@ -70,6 +70,7 @@ struct conn { /* a socket, from accept to close; loop */
     int64_t moved_ns;       /* when that changed */
     int64_t begun_ns;       /* when the bytes of the present request began to come; 0 = idle */
     bool wants_sniff;       /* h2o is about to read a new request */
+    bool hung_up;           /* the peer sends no more */
     bool is_shut;
     struct sockaddr_storage peer;
     bool is_loopback;
@@ -83,7 +84,7 @@ struct http_server {
     h2o_accept_ctx_t accept_ctx;
     h2o_evloop_t *loop;
     h2o_multithread_receiver_t receiver;
-    h2o_socket_t *listener, *signals;
+    h2o_socket_t *listener, *signals, *hangups;
     h2o_timeout_t tick;
     h2o_timeout_entry_t tick_entry;
     bool has_ctx, has_receiver, has_tick;
@@ -97,6 +98,7 @@ struct http_server {
     struct conn *conns;   /* loop */
     int n_conns, n_calls; /* loop */
     bool sniff_pending;   /* some conn wants_sniff */
+    bool hangup_pending;  /* some conn hung_up, perhaps under a job */
     int64_t resume_accept_ns;
     bool said_full;
     atomic_bool stopping; /* a signal came: no new requests */
@@ -107,7 +109,7 @@ struct http_server {
     struct message drain_done;
     int64_t drain_deadline;
     char address[320];
-    int port, listen_fd, signal_fd;
+    int port, listen_fd, signal_fd, hangup_fd;
 };
 
 /* ---- journal.c: ids, the log, counts ------------------------------------------------------- */
@@ -134,6 +136,8 @@ void journal_call(struct call *c); /* nobody else has it any more */
 /* conn.c */
 void conn_accept(struct http_server *s);      /* take what waits at the listener */
 void conn_sniff_again(struct http_server *s); /* after each turn of the loop */
+void conn_on_hangup(h2o_socket_t *hangups, const char *err);
+void conn_end_hung_up(struct http_server *s); /* after each turn, too */
 void conn_sweep(struct http_server *s);       /* four times a second */
 void conn_shut(struct conn *c);               /* the socket dies; h2o cleans up */
 struct conn *conn_of(h2o_socket_t *sock);
@@ -259,6 +263,7 @@ void call_header(struct call *c, const char *name, const char *value);
  * reads too slowly. */
 void call_add_job(struct call *c, struct eng_job *job);
 void call_cancel_jobs(struct call *c);
+bool call_has_jobs(struct call *c);
 void call_set_model(struct call *c, const struct store_name *name); /* for log and metrics */
 bool call_is_gone(struct call *c);
 int status_of(const struct err *e);

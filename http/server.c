@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -151,7 +152,7 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
         return NULL;
     }
     s->cfg = *cfg;
-    s->listen_fd = s->signal_fd = -1;
+    s->listen_fd = s->signal_fd = s->hangup_fd = -1;
     if (!s->cfg.max_connections)
         s->cfg.max_connections = 1024;
     if (!s->cfg.max_per_address)
@@ -192,6 +193,11 @@ struct http_server *http_listen(const struct http_config *cfg, struct err *e)
     s->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->signal_fd < 0) {
         err_set(e, ERR_IO, "signalfd failed");
+        goto fail;
+    }
+    s->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (s->hangup_fd < 0) {
+        err_set(e, ERR_IO, "epoll_create1 failed");
         goto fail;
     }
 
@@ -313,6 +319,7 @@ static int turn(struct http_server *s, int wait_ms, struct err *e)
 {
     if (h2o_evloop_run(s->loop, wait_ms) != 0 && errno != EINTR)
         return err_set(e, ERR_IO, "the event loop failed: errno %d", errno);
+    conn_end_hung_up(s);
     conn_sniff_again(s);
     return 0;
 }
@@ -343,6 +350,9 @@ int http_run(struct http_server *s, struct err *e)
     s->signals = h2o_evloop_socket_create(s->loop, s->signal_fd, H2O_SOCKET_FLAG_DONT_READ);
     s->signals->data = s;
     h2o_socket_read_start(s->signals, on_signal);
+    s->hangups = h2o_evloop_socket_create(s->loop, s->hangup_fd, H2O_SOCKET_FLAG_DONT_READ);
+    s->hangups->data = s;
+    h2o_socket_read_start(s->hangups, conn_on_hangup);
     h2o_timeout_init(s->loop, &s->tick, TICK_MS);
     s->has_tick = true;
     s->tick_entry.cb = on_tick;
@@ -377,6 +387,10 @@ void http_free(struct http_server *s)
         h2o_socket_close(s->signals);
     else if (s->signal_fd >= 0)
         close(s->signal_fd);
+    if (s->hangups)
+        h2o_socket_close(s->hangups);
+    else if (s->hangup_fd >= 0)
+        close(s->hangup_fd);
     if (s->has_tick) {
         h2o_timeout_unlink(&s->tick_entry);
         h2o_timeout_dispose(s->loop, &s->tick);
