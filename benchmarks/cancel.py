@@ -5,7 +5,8 @@ For each model and each of four moments (waiting in the queue, loading, in the p
 client closes its connection, and the server's process is watched: CPU time from then on, a thread (two
 threads that work for 10 ms are 10 ms), and what of it came after the first 50 ms. Beside them one
 decode step of the model. In the queue nothing is computed: there the time is until /metrics no longer
-counts the request. The bar: 50 ms, or one decode step where that is longer. "Memory back" compares
+counts the request, asked again and again beside a model that generates. The bar: 50 ms, or one decode
+step where that is longer. "Memory back" compares
 RSS before the request with RSS after it: pages of the prefix cache that stay on purpose are off.
 
 CPU time does not depend on what else the machine does, but a thread that waits for its turn ends

@@ -20,18 +20,19 @@ float *take_rows(struct fwd *f, size_t width);
 /* Rows x (this thread's are complete) become an input of matrices. */
 struct in make_in(struct fwd *f, const float *x, int width);
 
-/* All threads are here, and see what was written before. */
-/* Asked before each piece of a long step's heavy work, which is then left out: its thread 0 looks after
- * the clients. */
+/* Asked before each piece of heavy work, which is then left out: thread 0 looks after the clients. Not
+ * where a block is short anyway. */
 static inline bool is_useless(struct fwd *f)
 {
+    enum { MANY_ROWS = 64 };
     atomic_bool *u = &f->shared->useless;
-    if (f->ith == 0 && f->s->stop && !f->private_rows &&
+    if (f->ith == 0 && f->n > MANY_ROWS && f->s->stop &&
         !atomic_load_explicit(u, memory_order_relaxed) && f->s->stop(f->s->stop_arg))
         atomic_store_explicit(u, true, memory_order_relaxed);
     return atomic_load_explicit(u, memory_order_relaxed);
 }
 
+/* All threads are here, and see what was written before. */
 static inline void wait_all(struct fwd *f)
 {
     trace_barrier(f->trace, f->m->crew, f->ith);

@@ -167,6 +167,24 @@ static void a_client_that_leaves_while_it_waits_is_let_go(void **state)
     eng_job_cancel(k);
     answer_wait(b);
     assert_int_equal(b->e.code, ERR_CANCELLED);
+    /* So is one whose time is over, and one of two: the other waits on. */
+    struct answer *late[2], *d = answer_new(), *left = answer_new();
+    struct eng_job *l = submit(g, d, TINY, "x", &few, (struct eng_request){0});
+    for (int i = 0; i < 2; i++) {
+        struct eng_options soon = few;
+        soon.deadline_ms = 30;
+        late[i] = ask(g, TINY, "x", &soon, (struct eng_request){0});
+        assert_int_equal(late[i]->e.code, ERR_TIMEOUT);
+    }
+    struct eng_job *m = submit(g, left, TINY, "x", &few, (struct eng_request){0});
+    eng_job_cancel(m);
+    answer_wait(left);
+    assert_int_equal(left->e.code, ERR_CANCELLED);
+    pthread_mutex_lock(&d->lock);
+    assert_false(d->ended);
+    pthread_mutex_unlock(&d->lock);
+    eng_job_cancel(l);
+    answer_wait(d);
     eng_job_hold(j, false);
     c = ask(g, CALM, "x", &few, (struct eng_request){0}); /* who was loaded goes on */
     assert_false(c->failed);
@@ -174,9 +192,15 @@ static void a_client_that_leaves_while_it_waits_is_let_go(void **state)
     answer_wait(a);
     eng_job_release(j);
     eng_job_release(k);
+    eng_job_release(l);
+    eng_job_release(m);
     answer_free(a);
     answer_free(b);
     answer_free(c);
+    answer_free(d);
+    answer_free(left);
+    answer_free(late[0]);
+    answer_free(late[1]);
     eng_free(g);
 }
 

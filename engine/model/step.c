@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/model/trace.h"
-#include "engine/ops_inside.h"
+#include "engine/ops.h"
 
 enum { LOGITS_ROWS = 32 }; /* of a step: with drafts as many (WORTH_ROWS), without fewer */
 
@@ -45,9 +45,9 @@ static void run_thread(void *arg, int ith)
     }
     ops_begin(&f);
     for (int il = 0; il < m->hp.n_layer; il++) {
-        if (s->stop && !f.private_rows) { /* only when blocks are long */
+        if (s->stop && !f.private_rows) { /* asked once a block, and only when blocks are long */
             if (ith == 0)
-                w->shared.stopped = is_useless(&f);
+                w->shared.stopped = atomic_load(&w->shared.useless) || s->stop(s->stop_arg);
             trace_barrier(f.trace, m->crew, ith);
             if (w->shared.stopped)
                 break;
