@@ -167,6 +167,7 @@ struct eng_request { /* pointers are borrowed during eng_submit; what is needed 
     bool want_context;         /* eng_stats.context is wanted */
     bool logprobs;             /* eng_piece.logprobs is wanted */
     int32_t top_logprobs;      /* alternatives of each entry: 0..ENG_TOP_LOGPROBS */
+    bool score_prompt;         /* with logprobs: a piece of the prompt's too, before the answer's */
     bool has_keep_alive;
     int64_t keep_alive_ns;     /* negative = for ever, 0 = unload when idle */
 };
@@ -211,6 +212,9 @@ struct eng_piece { /* valid during sink.piece only */
     const struct eng_logprob *logprobs; /* of the tokens that began in this piece, when asked for */
     size_t n_logprobs;
     int32_t eval_count; /* tokens that were sampled so far */
+    /* Not of the answer: text is that of the prompt's first token (a control token says its name),
+     * logprobs are those of all others. */
+    bool of_prompt;
 };
 
 struct eng_sink { /* called on an engine thread; must not block and must not call the engine,

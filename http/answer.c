@@ -172,7 +172,9 @@ static void on_piece(void *arg, const struct eng_piece *from)
     struct choice *ch = arg;
     struct answer *w = ch->answer;
     pthread_mutex_lock(&w->lock);
-    if (!w->is_over && ch->split) {
+    if (from->of_prompt) {
+        w->style->keep_prompt(ch, from);
+    } else if (!w->is_over && ch->split) {
         piece_split(w, ch, from, from->eval_count);
     } else if (!w->is_over) {
         const struct piece p = {

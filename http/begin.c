@@ -125,6 +125,7 @@ static int submit_choice(struct answer *w, int i, const struct store_model *m,
     r.no_truncate = a->no_truncate;
     r.no_shift = a->no_shift;
     r.logprobs = a->logprobs;
+    r.score_prompt = w->style->keep_prompt && (a->flags & OPENAI_ECHO);
     r.format = a->format;
     r.grammar = a->grammar;
     r.top_logprobs = a->top_logprobs;

@@ -1,8 +1,9 @@
 /* http/openai_text.c - the style of POST /v1/completions.
  *
  * Facts: spec/api.md 23.1. The prompt goes through the model's chat template as in the reference,
- * unless the body says "raw": true. `echo` puts the prompt's text in front; the prompt's own
- * log-probabilities are not computed, so the arrays of `logprobs` begin behind it. */
+ * unless the body says "raw": true. `echo` puts the prompt's text in front, and its tokens in front of
+ * the arrays of `logprobs`: those of the client's text, wherever the template put it. What is known
+ * of a first token is null. */
 #include "http/openai.h"
 
 #include <string.h>
@@ -102,27 +103,36 @@ static size_t n_chars(const char *p, size_t n)
     return k;
 }
 
+/* One token; `t` begins at character ch->mark. Without a value it is the first of a prompt. */
+static void put_token(struct buf *lists, struct choice *ch, const struct eng_logprob *t,
+                      bool has_value, bool is_first)
+{
+    for (int k = 0; k < 4 && !is_first; k++)
+        buf_puts(&lists[k], ",");
+    buf_printf(&lists[OFFSETS], "%zu", ch->mark);
+    ch->mark += n_chars(t->bytes, t->n);
+    print_token(&lists[TOKENS], t);
+    if (!has_value) {
+        buf_puts(&lists[VALUES], "null");
+        buf_puts(&lists[TOPS], "null");
+        return;
+    }
+    print_logprob(&lists[VALUES], t->logprob);
+    buf_puts(&lists[TOPS], "{");
+    for (size_t k = 0; k < t->n_top; k++) {
+        if (k)
+            buf_puts(&lists[TOPS], ",");
+        print_token(&lists[TOPS], &t->top[k]);
+        buf_puts(&lists[TOPS], ":");
+        print_logprob(&lists[TOPS], t->top[k].logprob);
+    }
+    buf_puts(&lists[TOPS], "}");
+}
+
 static void put_lists(struct buf *lists, struct choice *ch, const struct piece *p, size_t n_before)
 {
-    for (size_t i = 0; i < p->n_logprobs; i++) {
-        const struct eng_logprob *l = &p->logprobs[i];
-        const char *comma = n_before + i ? "," : "";
-        for (int k = 0; k < 4; k++)
-            buf_puts(&lists[k], comma);
-        print_token(&lists[TOKENS], l);
-        print_logprob(&lists[VALUES], l->logprob);
-        buf_puts(&lists[TOPS], "{");
-        for (size_t k = 0; k < l->n_top; k++) {
-            if (k)
-                buf_puts(&lists[TOPS], ",");
-            print_token(&lists[TOPS], &l->top[k]);
-            buf_puts(&lists[TOPS], ":");
-            print_logprob(&lists[TOPS], l->top[k].logprob);
-        }
-        buf_puts(&lists[TOPS], "}");
-        buf_printf(&lists[OFFSETS], "%zu", ch->mark);
-        ch->mark += n_chars(l->bytes, l->n);
-    }
+    for (size_t i = 0; i < p->n_logprobs; i++)
+        put_token(lists, ch, &p->logprobs[i], true, n_before + i == 0);
 }
 
 static void put_logprobs(struct buf *b, const struct answer *w, const struct buf *lists)
@@ -158,10 +168,42 @@ static void keep_logprobs(struct choice *ch, const struct piece *p)
     put_lists(ch->logprobs, ch, p, ch->n_logprobs);
 }
 
+/* The tokens that hold the client's text: its last place in the prompt as the model read it. One that
+ * it only begins or ends in counts too. */
+static void keep_prompt(struct choice *ch, const struct eng_piece *p)
+{
+    const char *prompt = ask_prompt(&ch->answer->ask, ch->index);
+    const size_t n = strlen(prompt);
+    struct buf all = {0};
+    buf_add(&all, p->text, p->n);
+    for (size_t i = 0; i < p->n_logprobs; i++)
+        buf_add(&all, p->logprobs[i].bytes, p->logprobs[i].n);
+    size_t from = all.n >= n ? all.n - n + 1 : 0;
+    while (from > 0 && memcmp(all.p + from - 1, prompt, n) != 0)
+        from--;
+    ch->logprobs[TOKENS].failed |= all.failed;
+    buf_free(&all);
+    if (!n || !from--)
+        return; /* it is not there as it was sent: nothing is said of it */
+    const struct eng_logprob first = {.bytes = p->text, .n = p->n};
+    size_t at = 0;
+    for (size_t i = 0; i <= p->n_logprobs; i++) {
+        const struct eng_logprob *t = i ? &p->logprobs[i - 1] : &first;
+        const size_t end = at + t->n;
+        if (end > from && at < from + n) {
+            put_token(ch->logprobs, ch, t, ch->n_logprobs > 0, ch->n_logprobs == 0);
+            if (at < from) /* what is before the text has no place in it */
+                ch->mark -= n_chars(t->bytes, from - at);
+            ch->n_logprobs++;
+        }
+        at = end;
+    }
+}
+
 /* ---- printers ------------------------------------------------------------------------------ */
 
 static void chunk(struct buf *b, struct answer *w, struct choice *ch, const char *text, size_t n,
-                  const struct piece *p, bool is_last)
+                  const struct buf *lists, bool is_last)
 {
     buf_printf(b,
                "data: {\"id\":\"cmpl-%s\",\"object\":\"text_completion\",\"created\":%lld,"
@@ -173,15 +215,8 @@ static void chunk(struct buf *b, struct answer *w, struct choice *ch, const char
         buf_printf(b, "\"%s\"", openai_reason(ch));
     else
         buf_puts(b, "null");
-    if (p && p->n_logprobs) {
-        struct buf lists[4] = {{0}};
-        put_lists(lists, ch, p, 0);
+    if (lists)
         put_logprobs(b, w, lists);
-        for (int k = 0; k < 4; k++) {
-            b->failed = b->failed || lists[k].failed;
-            buf_free(&lists[k]);
-        }
-    }
     buf_printf(b, "}],\"model\":%s,\"system_fingerprint\":\"fp_ollama\"", w->model);
     if (w->ask.flags & OPENAI_USAGE)
         buf_puts(b, ",\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,"
@@ -196,13 +231,20 @@ static void print_begin(struct answer *w, struct choice *ch, struct buf *b)
     const char *prompt = ask_prompt(&w->ask, ch->index);
     begin_offsets(w, ch);
     if ((w->ask.flags & OPENAI_ECHO) && prompt[0])
-        chunk(b, w, ch, prompt, strlen(prompt), NULL, false);
+        chunk(b, w, ch, prompt, strlen(prompt), ch->n_logprobs ? ch->logprobs : NULL, false);
 }
 
 static void print_piece(struct answer *w, struct choice *ch, const struct piece *p, struct buf *b)
 {
-    if (p->n || p->n_logprobs)
-        chunk(b, w, ch, p->text, p->n, p, false);
+    struct buf lists[4] = {{0}};
+    if (!p->n && !p->n_logprobs)
+        return;
+    put_lists(lists, ch, p, 0);
+    chunk(b, w, ch, p->text, p->n, p->n_logprobs ? lists : NULL, false);
+    for (int k = 0; k < 4; k++) {
+        b->failed = b->failed || lists[k].failed;
+        buf_free(&lists[k]);
+    }
 }
 
 static void print_end(struct answer *w, struct choice *ch, struct buf *b)
@@ -267,5 +309,6 @@ const struct style style_openai_text = {
     .end = print_end,
     .finish = print_finish,
     .whole = print_whole,
+    .keep_prompt = keep_prompt,
     .keep_logprobs = keep_logprobs,
 };

@@ -92,6 +92,8 @@ struct style {
 
     /* Not streamed. The shape's end is added behind. */
     void (*whole)(struct answer *w, struct buf *b);
+    /* The prompt's (eng_piece.of_prompt), before any piece; NULL: they are not asked for. */
+    void (*keep_prompt)(struct choice *ch, const struct eng_piece *p);
     /* Keep the logprobs of a piece for `whole`; NULL: entries as print_logprobs in logprobs[0]. */
     void (*keep_logprobs)(struct choice *ch, const struct piece *p);
 };

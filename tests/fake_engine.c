@@ -68,7 +68,7 @@ struct eng_job {
     int n_dims;
     struct eng_options options;
     json_t *warnings;
-    bool want_context, no_truncate, logprobs;
+    bool want_context, no_truncate, logprobs, score_prompt;
     int top_logprobs;
     int64_t submitted_ns, keep_alive_ns;
     struct meter *total;
@@ -272,6 +272,24 @@ static void say(struct eng_job *j, const char *text, size_t n, long i)
                                                    .n_logprobs = j->logprobs});
 }
 
+/* What is known of the prompt's tokens: "<s>", then each word with the blank before it, each with the
+ * log-probability -n / 4. */
+static void score(struct eng_job *j)
+{
+    struct eng_logprob list[64];
+    size_t n = 0;
+    for (const char *p = j->prompt; *p && n < 64; n++) {
+        const size_t len = 1 + strcspn(p + 1, " ");
+        list[n] = (struct eng_logprob){.bytes = p, .n = len, .logprob = -(double)(n + 1) / 4};
+        p += len;
+    }
+    j->sink.piece(j->sink.arg, &(struct eng_piece){.text = "<s>",
+                                                   .n = 3,
+                                                   .logprobs = list,
+                                                   .n_logprobs = n,
+                                                   .of_prompt = true});
+}
+
 /* Where the first stop text in this word is, told in `s`; NULL: there is none. */
 static const char *find_stop(const struct eng_job *j, const char *word, struct eng_stats *s)
 {
@@ -434,6 +452,8 @@ static void *run(void *arg)
         s.seed_drawn = j->options.seed < 0;
         s.seed = s.seed_drawn ? 4711 : j->options.seed;
         const int64_t evaluating = time_mono_ns();
+        if (good && j->score_prompt)
+            score(j);
         if (good && j->said) {
             say_text(j, &s);
         } else if (good && (j->told || strstr(j->prompt, "fake:echo"))) {
@@ -508,6 +528,8 @@ static char *tell(const struct eng_request *r)
         (int)r->no_truncate, "no_shift", (int)r->no_shift, "logprobs", (int)r->logprobs,
         "top_logprobs", (int)r->top_logprobs, "keep_alive_ns",
         (json_int_t)(r->has_keep_alive ? r->keep_alive_ns : 0));
+    if (v && r->format)
+        json_object_set(v, "format", (json_t *)(uintptr_t)r->format);
     char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
     json_decref(v);
     return text;
@@ -570,6 +592,7 @@ int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink
     }
     j->want_context = r->want_context;
     j->logprobs = r->logprobs;
+    j->score_prompt = r->logprobs && r->score_prompt;
     j->top_logprobs = r->top_logprobs < ENG_TOP_LOGPROBS ? r->top_logprobs : ENG_TOP_LOGPROBS;
     j->submitted_ns = time_mono_ns();
     j->keep_alive_ns = r->has_keep_alive ? r->keep_alive_ns : g->cfg.keep_alive_ns;

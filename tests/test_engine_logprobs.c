@@ -14,7 +14,7 @@
 #include "engine/sampler/sampler.h"
 #include "tests/asking.h"
 
-enum { MOST = 64 };
+enum { MOST = 96, SCORED_MORE = 20 /* more rows than go in one chunk */ };
 
 struct seen { /* an answer with its entries */
     struct answer *a;
@@ -46,6 +46,10 @@ static void on_piece(void *arg, const struct eng_piece *p)
             snprintf(s->top[k][t], 32, "%.*s", (int)l->top[t].n, l->top[t].bytes);
         }
     }
+    if (p->of_prompt) {
+        assert_int_equal(s->n_pieces, 0);
+        return;
+    }
     s->n_pieces++;
     struct eng_sink sink = answer_sink(s->a);
     sink.piece(sink.arg, p);
@@ -63,8 +67,8 @@ static void on_fail(void *arg, const struct err *e)
     (sink.fail)(sink.arg, e); /* cmocka has a macro of that name */
 }
 
-static struct seen *look(struct eng *g, int model, const char *prompt, struct eng_options *o,
-                         int n_top)
+static struct seen *look_at(struct eng *g, int model, const char *prompt, struct eng_options *o,
+                            int n_top, bool score)
 {
     struct seen *s = calloc(1, sizeof *s);
     assert_non_null(s);
@@ -78,6 +82,7 @@ static struct seen *look(struct eng *g, int model, const char *prompt, struct en
                                   .options = o,
                                   .want_context = true,
                                   .logprobs = n_top >= 0,
+                                  .score_prompt = score,
                                   .top_logprobs = n_top};
     struct eng_job *j = NULL;
     struct err e = {0};
@@ -86,6 +91,12 @@ static struct seen *look(struct eng *g, int model, const char *prompt, struct en
     eng_job_release(j);
     assert_false(s->a->failed);
     return s;
+}
+
+static struct seen *look(struct eng *g, int model, const char *prompt, struct eng_options *o,
+                         int n_top)
+{
+    return look_at(g, model, prompt, o, n_top, false);
 }
 
 static void seen_free(struct seen *s)
@@ -184,6 +195,57 @@ static void the_same_bits_whatever_runs_beside(void **state)
     seen_free(y);
     eng_free(a);
     eng_free(b);
+}
+
+static double log_softmax(const float *logits, int n, tok_id id)
+{
+    double max = -INFINITY, sum = 0;
+    for (int k = 0; k < n; k++)
+        max = fmax(max, (double)logits[k]);
+    for (int k = 0; k < n; k++)
+        sum += exp((double)logits[k] - max);
+    return (double)logits[id] - max - log(sum);
+}
+
+/* In chunks, beside another answer, with a prefix that the cache knows: always the same bits. */
+static void a_prompt_is_scored_token_by_token(void **state)
+{
+    (void)state;
+    static const char prompt[] = "the cat sat on the mat and on the hat and that was that, the cat said";
+    struct eng *g = engine(2, 0);
+    struct eng_options none = options(0, 0), other = options(60, 0.9f);
+    struct seen *x = look_at(g, 0, prompt, &none, 3, true);
+    struct answer *c = answer_new();
+    struct eng_job *j = submit(g, c, 0, "something else", &other, (struct eng_request){0});
+    struct seen *y = look_at(g, 0, prompt, &none, 3, true);
+    answer_wait(c);
+    const int n = x->a->stats.prompt_count - 1;
+    assert_in_range(n, SCORED_MORE, MOST);
+    assert_int_equal(x->n, n);
+    assert_int_equal(y->n, n);
+    assert_int_equal(y->a->stats.prompt_cached, 0);
+    assert_memory_equal(x->lp, y->lp, sizeof x->lp);
+    assert_memory_equal(x->top_lp, y->top_lp, sizeof x->top_lp);
+    struct model *m = open_model(asking_store(), 0);
+    struct err e = {0};
+    struct seq *q = seq_new(m, &e);
+    float *logits = malloc((size_t)model_n_vocab(m) * sizeof *logits);
+    assert_non_null(q);
+    assert_non_null(logits);
+    const tok_id bos = tok_bos(model_vocab(m)); /* `context` holds none */
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(seq_eval(q, i ? &x->a->context[i - 1] : &bos, 1, logits, 1, &e), 0);
+        assert_float_equal(x->lp[i],
+                           log_softmax(logits, tok_n_vocab(model_vocab(m)), x->a->context[i]), 1e-9);
+    }
+    free(logits);
+    seq_free(q);
+    model_close(m);
+    eng_job_release(j);
+    answer_free(c);
+    seen_free(x);
+    seen_free(y);
+    eng_free(g);
 }
 
 static void nobody_who_did_not_ask_gets_entries(void **state)
@@ -296,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_of_the_softmax_over_the_raw_logits),
         cmocka_unit_test(the_same_bits_whatever_runs_beside),
+        cmocka_unit_test(a_prompt_is_scored_token_by_token),
         cmocka_unit_test(nobody_who_did_not_ask_gets_entries),
         cmocka_unit_test(a_stop_text_takes_its_entries_with_it),
         cmocka_unit_test(entries_come_with_the_text_of_their_token),

@@ -76,7 +76,7 @@ int lp_add(struct lp_list *l, tok_id id, uint64_t at, int n_top, struct err *e)
     return 0;
 }
 
-int lp_take(struct lp_list *l, const struct tok_vocab *v, uint64_t sent,
+int lp_take(struct lp_list *l, const struct tok_vocab *v, uint64_t sent, bool named,
             const struct eng_logprob **out, size_t *n, struct err *e)
 {
     size_t take = 0, rows = 0;
@@ -97,7 +97,7 @@ int lp_take(struct lp_list *l, const struct tok_vocab *v, uint64_t sent,
     for (size_t i = 0; i < take; i++) {
         const struct lp_entry *x = &l->e[i];
         /* The sampled token says what was sent of it; one that is only shown says its name. */
-        const struct text t = tok_piece(v, x->id, false);
+        const struct text t = tok_piece(v, x->id, named);
         l->out[i] = (struct eng_logprob){t.p, t.n, x->lp, x->n_top ? top : NULL, (size_t)x->n_top};
         for (int k = 0; k < x->n_top; k++) {
             const struct text a = x->top[k] == x->id ? t : tok_piece(v, x->top[k], true);

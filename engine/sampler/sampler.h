@@ -71,8 +71,9 @@ int lp_keep(struct lp_list *l, const float *logits, int32_t n_vocab, struct err 
 /* The kept logits led to token `id`, whose text begins at byte `at` of the answer. */
 int lp_add(struct lp_list *l, tok_id id, uint64_t at, int n_top, struct err *e);
 /* The entries of all tokens that begin before byte `sent`, as a piece shows them; they leave the
- * list and are valid until the next call. -1: no memory. */
-int lp_take(struct lp_list *l, const struct tok_vocab *v, uint64_t sent,
+ * list and are valid until the next call. A control token has no text, or when `named` its name.
+ * -1: no memory. */
+int lp_take(struct lp_list *l, const struct tok_vocab *v, uint64_t sent, bool named,
             const struct eng_logprob **out, size_t *n, struct err *e);
 void lp_free(struct lp_list *l);
 

@@ -243,6 +243,7 @@ static struct eng_job *job_new(const struct eng_request *r, const struct eng_sin
     j->no_shift = r->no_shift;
     j->want_context = r->want_context;
     j->n_top = r->logprobs ? r->top_logprobs : -1;
+    j->score_prompt = r->logprobs && r->score_prompt;
     eng_options_init(&j->opt);
     if (r->kind == ENG_EMBED && !(j->embed = embed_work_new(r, e)))
         goto none;

@@ -15,6 +15,7 @@ struct plan {
     int job[MAX_PARALLEL];     /* index in slot.active */
     int n_draft[MAX_PARALLEL]; /* of the run's rows, the last ones that are guesses */
     int n_runs, n_rows, n_decode, n_prompt_rows;
+    int n_scored; /* rows of prompts whose logits are wanted */
     int n_threads; /* cap; 0 = all */
     bool uncapped; /* somebody wants all of them */
     struct slot *slot;
@@ -39,7 +40,7 @@ void job_pause(struct slot *s, struct eng_job *j)
 /* At the start of a page: what others have computed of the tokens from here on is taken. */
 static void take_cached(struct slot *s, struct eng_job *j)
 {
-    if (j->n_done != (int64_t)j->kv.n_shared * KV_PAGE)
+    if (scores_now(j) || j->n_done != (int64_t)j->kv.n_shared * KV_PAGE)
         return;
     j->n_done = kv_find(&s->m->pool, &j->kv, j->tokens.ids, (int64_t)j->tokens.n, j->cache_scope);
     const int64_t from = j->n_seen; /* what this job computed once is no gift */
@@ -108,7 +109,7 @@ static void add_run(struct plan *p, struct slot *s, int i, int rows)
                                       .pos0 = j->n_done,
                                       .tokens = j->tokens.ids + j->n_done,
                                       .pages = j->kv.pages,
-                                      .n_logits = last};
+                                      .n_logits = scores_now(j) ? rows : last};
     p->job[p->n_runs++] = i;
     p->n_rows += rows;
 }
@@ -144,7 +145,8 @@ static void plan_rows(struct slot *s, struct plan *p, int i, int64_t most)
     struct eng_job *j = s->active[i];
     struct err e = {0};
     const int64_t limits[] = {s->m->n_batch - p->n_rows, (int64_t)j->tokens.n - j->n_done,
-                              j->opt.num_batch > 0 ? j->opt.num_batch : most};
+                              j->opt.num_batch > 0 ? j->opt.num_batch : most,
+                              scores_now(j) ? SCORED_ROWS - p->n_scored : most};
     for (size_t k = 0; k < sizeof limits / sizeof *limits; k++)
         most = limits[k] < most ? limits[k] : most;
     if (most < 1)
@@ -164,6 +166,8 @@ static void plan_rows(struct slot *s, struct plan *p, int i, int64_t most)
         p->uncapped = true;
     else if (j->opt.num_thread > p->n_threads)
         p->n_threads = j->opt.num_thread;
+    if (scores_now(j))
+        p->n_scored += (int)most;
     add_run(p, s, i, (int)most);
 }
 
@@ -171,7 +175,7 @@ static void plan_rows(struct slot *s, struct plan *p, int i, int64_t most)
 static bool comes_soon(const struct slot *s, const struct plan *p, const struct eng_job *j)
 {
     const int64_t from = j->n_done, to = from + KV_PAGE;
-    if (!s->m->pool.n_cached_most || from != (int64_t)j->kv.n_shared * KV_PAGE ||
+    if (scores_now(j) || !s->m->pool.n_cached_most || from != (int64_t)j->kv.n_shared * KV_PAGE ||
         to >= (int64_t)j->tokens.n)
         return false;
     for (int r = 0; r < p->n_runs; r++) {
@@ -208,8 +212,11 @@ static void plan_prompts(struct slot *s, struct plan *p, const int *order, int n
             first = order[k];
         }
     }
-    if (first != oldest && !comes_soon(s, p, s->active[first]))
-        plan_rows(s, p, first, (most + 1) / 2);
+    if (first != oldest && !comes_soon(s, p, s->active[first])) {
+        const int64_t half = (most + 1) / 2;
+        const bool scores = scores_now(s->active[first]) && half > SCORED_ROWS / 2;
+        plan_rows(s, p, first, scores ? SCORED_ROWS / 2 : half);
+    }
     for (int k = 0; k < n && p->n_prompt_rows < most; k++) {
         const struct eng_job *j = s->active[order[k]];
         if (in_prompt(j) && (order[k] != first || first == oldest) && !comes_soon(s, p, j))
@@ -286,7 +293,7 @@ static void add_guesses(struct slot *s, struct plan *p)
         return;
     for (int r = 0; r < p->n_runs; r++) {
         struct eng_job *j = s->active[p->job[r]];
-        if (!p->runs[r].n_logits || j->speculate == ENG_SPECULATE_OFF)
+        if (!p->runs[r].n_logits || scores_now(j) || j->speculate == ENG_SPECULATE_OFF)
             continue;
         draft_learn(&j->draft, j->tokens.ids, (int64_t)j->tokens.n, j->n_prompt);
         bids[r].chance = chance[r];
@@ -334,7 +341,7 @@ static int give(struct slot *s, struct eng_job *j, struct buf *text, uint64_t se
     if (text->failed)
         rc = err_set(e, ERR_MEMORY, "no memory for the answer");
     else
-        rc = lp_take(&j->lps, s->m->vocab, sent, &p.logprobs, &p.n_logprobs, e);
+        rc = lp_take(&j->lps, s->m->vocab, sent, false, &p.logprobs, &p.n_logprobs, e);
     if (!rc && (p.n || p.n_logprobs))
         j->sink.piece(j->sink.arg, &p);
     buf_free(text);
@@ -481,8 +488,16 @@ static void take_rows(struct slot *s, const struct plan *p, int r, const float *
 {
     const int i = p->job[r], n_draft = p->n_draft[r];
     struct eng_job *j = s->active[i];
+    struct err e = {0};
     computed(s, j, p->runs[r].n - n_draft);
-    if (!p->runs[r].n_logits)
+    if (scores_now(j)) {
+        if (score_rows(s, j, &p->runs[r], logits, &e)) {
+            slot_job_end(s, i, &e);
+            return;
+        }
+        logits += (size_t)(p->runs[r].n - 1) * (size_t)s->m->hp.n_vocab;
+    }
+    if (!p->runs[r].n_logits || j->n_done != (int64_t)j->tokens.n)
         return;
     take_logits(s, i, logits, now);
     for (int k = 1; k <= n_draft; k++) {

@@ -62,6 +62,8 @@ struct eng_job {
     struct piece piece;
     struct lp_list lps;        /* of tokens whose text is held back */
     int n_top;                 /* alternatives of each; -1: no log-probabilities are wanted */
+    bool score_prompt;
+    struct lp_list scores;     /* of the prompt's tokens, the first left out */
     bool is_started;           /* the sink knows */
     bool sampled;              /* the prompt is done: the last token came from the sampler */
     int64_t t_start, t_prompt_end;
@@ -254,6 +256,13 @@ int embed_start(struct slot *s, struct eng_job *j, struct err *e);
 bool embed_step(struct slot *s);
 uint64_t embed_work_bytes(const struct embed_work *w, const struct model *m);
 void embed_close(struct slot *s);
+/* score.c: log-probabilities of a prompt. Its rows bring logits, so it goes in short chunks and takes
+ * nothing from the cache. */
+enum { SCORED_ROWS = 16 }; /* a step; with those of running answers what model_step_bytes counts */
+bool scores_now(const struct eng_job *j);
+/* What the logits of this run's rows say of the tokens behind them; the sink gets all with the last. */
+int score_rows(struct slot *s, struct eng_job *j, const struct run *run, const float *logits,
+               struct err *e);
 void eng_lock_crew(void *g, bool lock);
 /* eng.c: a condition to wait on by the monotonic clock, and such a wait; true: the time is over. */
 void cond_init(pthread_cond_t *c);

@@ -31,6 +31,7 @@ void job_unref(struct eng_job *j)
     smp_free(&j->smp);
     piece_free(&j->piece);
     lp_free(&j->lps);
+    lp_free(&j->scores);
     draft_free(&j->draft);
     grammar_free(j->rules);
     free(j->shown);

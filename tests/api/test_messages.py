@@ -1,6 +1,7 @@
 """tests/api/test_messages.py - POST /v1/messages and count_tokens, to the field (spec/api.md 25), by
 plain HTTP and by the official `anthropic` client (clients.md 5)."""
 import base64
+import json
 import re
 import time
 
@@ -236,6 +237,17 @@ def test_a_search_tool_alone_is_dropped(server):
     assert ask(server, tools=[{"type": "web_search_20250305", "name": "web_search"}])["content"]
 
 
+SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"enum": ["x"]}}, "required": ["b", "a"]}
+
+
+@pytest.mark.fake
+@pytest.mark.parametrize("sent", [{"output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}}},
+                                  {"output_format": {"type": "json_schema", "schema": SCHEMA}}])
+def test_a_format_reaches_the_engine(server, sent):
+    o = json.loads(ask(server, [{"role": "user", "content": "fake:options"}], **sent)["content"][0]["text"])
+    assert o["format"] == SCHEMA
+
+
 TOOL = {"name": "t", "input_schema": {"type": "object"}}
 ERRORS = [
     ("{}", 400, "model is required"),
@@ -279,6 +291,8 @@ ERRORS = [
     (body(stop_sequences=[1]), 400, "json: cannot unmarshal number into field stop_sequences of type string"),
     (body(stream="yes"), 400, "json: cannot unmarshal string into field stream of type boolean"),
     (body(thinking="on"), 400, "json: cannot unmarshal string into field thinking of type object"),
+    (body(output_config={"format": {"type": "json"}}), 400, 'output_config.format.type must be "json_schema"'),
+    (body(output_config={"format": {"type": "json_schema"}}), 400, "output_config.format.schema is required"),
     (body(tools=[TOOL]), 400, "does not support tools"),
     (body(tools=[{"name": "t", "input_schema": "x"}]), 400, 'invalid input_schema for tool "t": '),
     (body(tools=[TOOL], tool_choice={"type": "tool", "name": "u"}), 400, 'tool_choice: unknown tool "u"'),

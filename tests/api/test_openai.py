@@ -184,8 +184,37 @@ def test_logprobs_of_completions(server, n_top):
     lists = [x["choices"][0]["logprobs"] for x in parts if "logprobs" in x["choices"][0]]
     assert [t for x in lists for t in x["tokens"]] == lp["tokens"]
     assert [t for x in lists for t in x["text_offset"]] == lp["text_offset"]
-    echoed = text(server, prompt="Hi there", logprobs=0, echo=True, **GREEDY).json()["choices"][0]
-    assert echoed["text"].startswith("Hi there") and echoed["logprobs"]["text_offset"][0] == 8
+
+
+@pytest.mark.parametrize("n_top", [0, 2])
+def test_logprobs_of_an_echoed_prompt(server, n_top):
+    """The client's own text, wherever the template put it: its first token has none."""
+    sent = "Hi there you"
+    o = text(server, prompt=sent, logprobs=n_top, echo=True, **GREEDY).json()["choices"][0]
+    lp = o["logprobs"]
+    n = lp["text_offset"].index(len(sent))  # tokens of the prompt
+    assert o["text"].startswith(sent) and "".join(lp["tokens"][:n]) == sent and lp["text_offset"][:2] == [0, 2]
+    assert lp["token_logprobs"][0] is None and all(v < 0 for v in lp["token_logprobs"][1:])
+    if n_top:
+        assert lp["top_logprobs"][0] is None and all(isinstance(v, dict) for v in lp["top_logprobs"][1:])
+    plain = text(server, prompt=sent, logprobs=n_top, **GREEDY).json()["choices"][0]["logprobs"]
+    assert lp["tokens"][n:] == plain["tokens"] and lp["token_logprobs"][n:] == plain["token_logprobs"]
+    parts = events(text(server, prompt=sent, logprobs=n_top, echo=True, stream=True, **GREEDY))
+    assert parts[0]["choices"][0]["text"] == sent and len(parts[0]["choices"][0]["logprobs"]["tokens"]) == n
+    lists = [x["choices"][0]["logprobs"] for x in parts if "logprobs" in x["choices"][0]]
+    for key in ("tokens", "token_logprobs", "text_offset"):
+        assert [v for x in lists for v in x[key]] == lp[key]
+    alone = text(server, prompt=sent, logprobs=n_top, echo=True, max_tokens=0).json()["choices"][0]
+    assert alone["text"] == sent and alone["logprobs"]["tokens"] == lp["tokens"][:n]
+
+
+@pytest.mark.real
+def test_an_answer_that_goes_back_as_a_prompt_has_the_same_logprobs(server):
+    """Bit for bit: what was sampled one by one, and what is read as a prompt that the cache knows."""
+    more = {"raw": True, "logprobs": 3, "echo": True, "temperature": 0}
+    a = text(server, prompt="The sky is", max_tokens=20, **more).json()["choices"][0]
+    b = text(server, prompt=a["text"], max_tokens=0, **more).json()["choices"][0]
+    assert a["logprobs"] == b["logprobs"] and len(b["logprobs"]["tokens"]) == 23
 
 
 # ---- 22.1: fields ----------------------------------------------------------------------------
