@@ -167,7 +167,9 @@ static void answer(struct session *s, const char *line, size_t n)
         printf("refused: a text and a schema or a grammar are needed\n");
     } else {
         set_rules(s, schema ? schema : gbnf);
-        if (!s->g) {
+        if (!s->g && text && !strncmp(s->why.text, GRAMMAR_NO_VALUE, strlen(GRAMMAR_NO_VALUE))) {
+            printf("reject\n"); /* understood: no text at all is right */
+        } else if (!s->g) {
             printf("refused: %s\n", s->why.text);
         } else if (!text) {
             print_sample(s, seed);

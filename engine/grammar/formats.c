@@ -3,7 +3,9 @@
  * Sources: RFC 3339 (date, time, date-time, duration), RFC 5321 and 1123 (email, hostname), RFC
  * 2673 and 4291 (ip), RFC 3986 (uri), RFC 4122 (uuid), RFC 6901 (json-pointer). A pattern takes
  * what is right without doubt and may leave rare forms out (quoted mail names, leap seconds): an
- * answer is written in it, so it need not be all that the RFC allows. */
+ * answer is written in it, so it need not be all that the RFC allows. Where it leaves some out
+ * there is a second, loose pattern that takes more than the format: what it does not take is no
+ * such text, by any reading. */
 #include "engine/grammar/inside.h"
 
 #include <string.h>
@@ -38,30 +40,30 @@
 
 static const struct {
     const char *name, *pattern;
-    bool exact;
+    const char *loose; /* NULL: the pattern is exact */
 } formats[] = {
-    {"date", "^(?!0000)" DATE "$", true},
-    {"time", "^" TIME "$", false},
-    {"date-time", "^(?!0000)" DATE "T" TIME "$", false},
+    {"date", "^(?!0000)" DATE "$", NULL},
+    {"time", "^" TIME "$", "[0-9]:[0-9]"},
+    {"date-time", "^(?!0000)" DATE "T" TIME "$", "[0-9]:[0-9]"},
     {"duration",
      "^P(?:[0-9]+W|(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)(?:T" SPAN
      ")?|T" SPAN ")$",
-     false},
+     "^P"},
     {"email",
      "^(?=[^@]{1,64}@)" ATEXT "+(?:\\." ATEXT "+)*@(?:" LABEL("28") "\\.){1,6}" LAST("28") "$",
-     false},
+     "@"},
     /* All in all 253 characters at most: few long labels, or more short ones. */
     {"hostname",
      "^(?:(?:" LABEL("61") "\\.){0,2}" LAST("61") "|(?:" LABEL("28") "\\.){0,6}" LAST("28") ")$",
-     false},
-    {"ipv4", "^" IPV4 "$", true},
-    {"ipv6", "^" IPV6 "$", true},
-    {"uuid", "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", true},
+     "^[^ @/:]*$"},
+    {"ipv4", "^" IPV4 "$", NULL},
+    {"ipv6", "^" IPV6 "$", NULL},
+    {"uuid", "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", NULL},
     {"uri",
      "^[A-Za-z][A-Za-z0-9+.-]*:(?://(?:" USER "@)?" HOST "(?::[0-9]*)?" PATH "|/(?:" PCHAR "+" PATH
      ")?|" SEGMENT0 "+" PATH "|)" TAIL "$",
-     false},
-    {"json-pointer", "^(?:/(?:[^~/]|~[01])*)*$", true},
+     ":"},
+    {"json-pointer", "^(?:/(?:[^~/]|~[01])*)*$", NULL},
 };
 
 /* Words of the standard that are rules, and that are not done. All other words carry no rule. */
@@ -69,12 +71,12 @@ static const char *const not_done[] = {"idn-email", "idn-hostname",         "uri
                                        "iri",       "iri-reference",        "uri-template",
                                        "regex",     "relative-json-pointer"};
 
-struct dfa *format_dfa(struct arena *a, const char *name, bool *exact, struct err *e)
+struct dfa *format_dfa(struct arena *a, const char *name, bool loose, struct err *e)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(formats[i].name, name) == 0) {
-            *exact = formats[i].exact;
-            return regex_compile(a, formats[i].pattern, strlen(formats[i].pattern), e);
+            const char *p = loose && formats[i].loose ? formats[i].loose : formats[i].pattern;
+            return regex_compile(a, p, strlen(p), e);
         }
     for (size_t i = 0; i < sizeof not_done / sizeof *not_done; i++)
         if (strcmp(not_done[i], name) == 0)

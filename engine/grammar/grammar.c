@@ -71,6 +71,20 @@ static int check_unique(struct grammar *g, const struct atom *a, struct err *e)
     return a->arr.n_contains || (by_value && n_num > 1) ? cannot(e, "uniqueItems", a->path) : 0;
 }
 
+/* Declared properties that no value obeys cannot come: nothing may count on them. */
+static void object_drop_dead(struct grammar *g, struct atom *a)
+{
+    struct prop *props = a->obj.props;
+    uint32_t *needed = a->obj.needed, n = 0;
+    for (uint32_t i = 0; i < a->obj.n_props; i++)
+        if (props[i].required || g->terms[props[i].term].life == 1)
+            props[n++] = props[i];
+    a->obj.n_props = n;
+    needed[n] = 0;
+    for (uint32_t i = n; i-- > 0;)
+        needed[i] = needed[i + 1] + props[i].required;
+}
+
 /* Expand all that can be reached, then keep of each term what some value obeys, and of a schema
  * with `properties` and no `type` the objects. */
 int grammar_settle(struct grammar *g, const term_id *roots, size_t n, struct err *e)
@@ -85,7 +99,7 @@ int grammar_settle(struct grammar *g, const term_id *roots, size_t n, struct err
         if (term_lives(g, roots[i], &lives, e) != 0)
             return -1;
         if (!lives)
-            return err_set(e, ERR_INPUT, "invalid JSON schema in format: no value obeys it at %s",
+            return err_set(e, ERR_INPUT, GRAMMAR_NO_VALUE " at %s",
                            g->terms[roots[i]].n_lits &&
                                    g->schemas[g->terms[roots[i]].lits[0].schema].path[0]
                                ? g->schemas[g->terms[roots[i]].lits[0].schema].path
@@ -93,6 +107,9 @@ int grammar_settle(struct grammar *g, const term_id *roots, size_t n, struct err
     }
     for (size_t i = 0; i < g->n_terms; i++) {
         struct term *t = &g->terms[i];
+        for (uint32_t k = 0; k < t->n_atoms; k++)
+            if (t->atoms[k]->kind == K_OBJ)
+                object_drop_dead(g, (struct atom *)(uintptr_t)t->atoms[k]);
         uint32_t n_main = 0, n_kept = 0;
         for (uint32_t k = 0; k < t->n_atoms; k++)
             if (term_atom_lives(g, t->atoms[k]))

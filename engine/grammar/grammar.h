@@ -15,11 +15,12 @@
 
 struct grammar;
 #define GRAMMAR_DEAD UINT32_MAX
+#define GRAMMAR_NO_VALUE "invalid JSON schema in format: no value obeys it"
 
 /* The texts of all JSON values that obey the schema (an object, true or false; copied), with their
  * properties in the schema's order and bounded white space. ERR_INPUT: `invalid JSON schema in
- * format: REASON at POINTER`, or no value obeys it; ERR_UNSUPPORTED: `unsupported JSON schema
- * keyword "not" at /a/not`; ERR_LIMIT. */
+ * format: REASON at POINTER`, or GRAMMAR_NO_VALUE at POINTER; ERR_UNSUPPORTED: `unsupported JSON
+ * schema keyword "not" at /a/not`; ERR_LIMIT. */
 struct grammar *grammar_json(const json_t *schema, struct err *e);
 /* GBNF, as llama.cpp reads it: `root ::= ...`. `%name` stands for a JSON value that obeys
  * schemas.name (an object of schemas, or NULL: our addition). Errors say the line. */

@@ -54,18 +54,18 @@ bool dfa_takes(const struct dfa *d, const char *p, size_t n);
 uint32_t dfa_count(const struct dfa *d, uint32_t state, uint32_t most);
 
 /* An ECMA-262 pattern, found anywhere in the string unless anchored. ERR_UNSUPPORTED with the
- * construct: back references, \b, \p, look-around other than at the start. */
+ * construct: back references, \b, look-around other than at the start. */
 struct dfa *regex_compile(struct arena *a, const char *pattern, size_t n, struct err *e);
-/* The automaton of a `format`, or NULL with code ERR_UNSUPPORTED. *exact: it takes all that the
- * format means, not only a part. */
-struct dfa *format_dfa(struct arena *a, const char *name, bool *exact, struct err *e);
+/* The automaton of a `format`: texts that are of it without doubt, or (loose) all that may be.
+ * NULL: no rule, or code ERR_UNSUPPORTED. */
+struct dfa *format_dfa(struct arena *a, const char *name, bool loose, struct err *e);
 
 /* ---- numbers (number.c) ---------------------------------------------------------------------- */
 
 enum { MOST_LISTED = 256, N_SYMBOLS = 14 };
 
-struct decimal { /* +-0.d1d2d3.. * 10^exp10; no zeros at the ends; n = 0: zero */
-    bool neg;
+struct decimal {    /* +-0.d1d2d3.. * 10^exp10; no zeros at the ends; n = 0: zero */
+    bool neg, real; /* real: with a point or an exponent in the schema */
     int n, exp10;
     char d[40];
 };
@@ -234,8 +234,8 @@ struct atom {
         } arr;
         struct {
             uint32_t least, most, n_props, n_extras;
-            const struct prop *props;
-            const uint32_t *needed; /* [n_props + 1]: required ones from here on */
+            struct prop *props;
+            uint32_t *needed; /* [n_props + 1]: required ones from here on */
             const struct extra *extras;
             bool distinct; /* extra keys must differ from each other */
         } obj;

@@ -251,9 +251,8 @@ static int not_string(const struct contrary *c)
     }
     if (json_is_string(format) && some_kind(c->from, K_STR)) {
         struct err why = {0};
-        bool exact = false;
-        const struct dfa *d = format_dfa(&c->g->arena, json_string_value(format), &exact, &why);
-        if (why.code || (d && !exact)) /* a part of a format has no contrary */
+        const struct dfa *d = format_dfa(&c->g->arena, json_string_value(format), true, &why);
+        if (why.code)
             return cannot(c->e, "format", c->path);
         if (d && not_dfa(c, d) != 0)
             return -1;

@@ -4,9 +4,10 @@
  * point, how the digits so far compare with each limit, the remainder for each `multipleOf`. States
  * are found from the start on; the ones that cannot end any more are dropped.
  *
- * A number that must obey something is written without an exponent and with at most 15 digits when
- * it has a fraction: the reader's double then lies on the same side of every limit. Integers are
- * written as integers. */
+ * A number that must obey something is written without an exponent, and with so few digits when it
+ * has a fraction that the reader's double lies on the same side of every limit: rounding keeps the
+ * order, so 22 do for `minimum` and `maximum`; 15 where a limit itself must be told apart. "Less
+ * than 1" is "at most the last double before 1". Integers are written as integers. */
 #include "engine/grammar/inside.h"
 
 #include <math.h>
@@ -14,7 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RULES = 12, MOST_DIGITS = 15, MOST_STATES = 60000, MOST_COUNT = 1 << 20 };
+enum {
+    MOST_RULES = 12,
+    MANY_DIGITS = 22,
+    FEW_DIGITS = 15,
+    MOST_STATES = 60000,
+    MOST_COUNT = 1 << 20
+};
+
+/* Digits behind the point that were seen among the first 15: they make a number, and its double, no
+ * integer. */
+enum { NOT_9 = 1, NOT_0 = 2 };
 
 int num_symbol(unsigned char c)
 {
@@ -60,14 +71,9 @@ int decimal_read(const char *s, struct decimal *out)
     return exp10 > 320 || exp10 < -320 ? -1 : 0;
 }
 
-int decimal_of(const json_t *v, struct decimal *out)
+static int decimal_of_double(double d, struct decimal *out)
 {
     char text[64];
-    if (json_is_integer(v)) {
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-        return decimal_read(text, out);
-    }
-    const double d = json_real_value(v);
     if (!isfinite(d))
         return -1;
     for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back the same */
@@ -76,6 +82,28 @@ int decimal_of(const json_t *v, struct decimal *out)
             break;
     }
     return decimal_read(text, out);
+}
+
+int decimal_of(const json_t *v, struct decimal *out)
+{
+    char text[64];
+    if (json_is_integer(v)) {
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
+        return decimal_read(text, out);
+    }
+    const int rc = decimal_of_double(json_real_value(v), out);
+    out->real = true;
+    return rc;
+}
+
+static double decimal_double(const struct decimal *v)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, v->neg ? "-." : ".");
+    for (int i = 0; i < v->n; i++)
+        text[n++] = (char)('0' + v->d[i]);
+    snprintf(text + n, sizeof text - (size_t)n, "e%d", v->exp10);
+    return strtod(text, NULL);
 }
 
 static int digit_at(const struct decimal *a, int place) /* place 0: the first before exp10 */
@@ -127,6 +155,7 @@ struct build {
     uint32_t mod[MOST_RULES]; /* of multiples: scaled to an integer */
     int places[MOST_RULES];   /* .. by this many decimal places */
     int most_int;             /* digits before the point of the longest limit */
+    int most_all;             /* digits that may be written, if there is a fraction */
     int most_frac;            /* digits behind the point that may be written */
     int frac_seen;            /* of these, the ones that matter for remainders */
     struct map of;
@@ -196,7 +225,8 @@ static bool may_end(const struct build *b, const struct at *s)
         return true;
     if (s->phase != P_ZERO && s->phase != P_INT && s->phase != P_FRAC)
         return false;
-    if (b->fraction && !(s->phase == P_FRAC && s->cmp[MOST_RULES - 1]))
+    if (b->fraction && (s->phase != P_FRAC || s->cmp[MOST_RULES - 1] < NOT_0 ||
+                        (s->cmp[MOST_RULES - 1] < NOT_0 + NOT_9 && s->n_all >= FEW_DIGITS)))
         return false;
     if (b->integer && s->neg && !s->some)
         return false; /* -0 */
@@ -243,11 +273,11 @@ static bool go(const struct build *b, const struct at *from, int sym, struct at 
             take_digit(b, to, sym, false);
             if (to->n_int <= b->most_int)
                 to->n_int++;
-            if (to->n_all < MOST_DIGITS)
+            if (to->n_all < b->most_all)
                 to->n_all++;
             return true;
         }
-        if (sym == 11 && !b->integer && (b->free || from->n_all < MOST_DIGITS)) {
+        if (sym == 11 && !b->integer && (b->free || from->n_all < b->most_all)) {
             to->phase = P_POINT;
             return true;
         }
@@ -259,12 +289,12 @@ static bool go(const struct build *b, const struct at *from, int sym, struct at 
     case P_POINT:
     case P_FRAC:
         if (digit) {
-            if (!b->free && (from->n_all >= MOST_DIGITS || from->n_frac >= b->most_frac))
+            if (!b->free && (from->n_all >= b->most_all || from->n_frac >= b->most_frac))
                 return false;
             take_digit(b, to, sym, true);
             to->some |= sym != 0;
-            if (b->fraction && sym)
-                to->cmp[MOST_RULES - 1] = 1; /* not an integer */
+            if (b->fraction && from->n_all < FEW_DIGITS)
+                to->cmp[MOST_RULES - 1] |= (int8_t)((sym ? NOT_0 : 0) + (sym != 9 ? NOT_9 : 0));
             to->phase = P_FRAC;
             if (!b->free) {
                 to->n_frac++;
@@ -334,8 +364,19 @@ static int add_rule(struct build *b, const struct num_rule *r)
 {
     if (b->n_rules == MOST_RULES - 1)
         return err_set(b->e, ERR_UNSUPPORTED, "more than %d limits on a number", MOST_RULES - 1);
-    b->rule[b->n_rules] = *r;
+    struct num_rule *own = &b->rule[b->n_rules];
+    *own = *r;
     b->free = false;
+    if ((r->kind == NUM_LESS || r->kind == NUM_MORE) && !b->integer && r->v.n) {
+        const bool less = r->kind == NUM_LESS;
+        own->kind = less ? NUM_AT_MOST : NUM_AT_LEAST;
+        if (decimal_of_double(nextafter(decimal_double(&r->v), less ? -INFINITY : INFINITY),
+                              &own->v) != 0)
+            return err_set(b->e, ERR_UNSUPPORTED, "a limit on a number that is too large");
+        r = own;
+    }
+    if (r->kind == NUM_NOT || is_multiple(r))
+        b->most_all = FEW_DIGITS;
     if (is_multiple(r)) {
         const int places = r->v.n - r->v.exp10 > 0 ? r->v.n - r->v.exp10 : 0;
         uint64_t m = 0;
@@ -442,11 +483,11 @@ done:
 
 /* A list of numbers: a tree of their texts. */
 static struct numbers *listed(struct arena *a, const struct num_list *list, const bool *good,
-                              struct err *e)
+                              bool integer, struct err *e)
 {
     size_t total = 1;
     for (size_t i = 0; i < list->n; i++)
-        total += good[i] ? 400 : 0;
+        total += good[i] ? 402 : 0;
     struct numbers *t = arena_alloc(a, sizeof *t, 8);
     uint32_t n = 1;
     if (t) {
@@ -458,6 +499,7 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
         err_set(e, ERR_MEMORY, "out of memory");
         return NULL;
     }
+    t->distinct = true;
     memset(t->next, 0xff, total * sizeof *t->next);
     for (size_t i = 0; i < list->n; i++) {
         if (!good[i])
@@ -484,6 +526,16 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
             s = *to;
         }
         t->accept[s] = 1;
+        if (v->real && is_whole(v) && !integer) { /* 2.0 in the schema: it comes so, or as 2 */
+            for (const char *c = ".0"; *c; c++) {
+                uint32_t *to = &t->next[s][num_symbol((unsigned char)*c)];
+                if (*to == DFA_DEAD)
+                    *to = n++;
+                s = *to;
+            }
+            t->accept[s] = 1;
+            t->distinct = false;
+        }
     }
     for (uint32_t s = n; s-- > 0;) { /* children come after their parents */
         t->count[s] = t->accept[s];
@@ -492,7 +544,6 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
                 t->count[s] += t->count[t->next[s][c]];
     }
     t->n_states = n;
-    t->distinct = true;
     return n > 1 ? t : NULL;
 }
 
@@ -530,12 +581,13 @@ struct numbers *numbers_build(struct arena *a, bool integer, bool fraction,
             for (const struct num_rule *r = rules; r && good[i]; r = r->next)
                 good[i] = value_obeys(&list->v[i], r);
         }
-        return listed(a, list, good, e);
+        return listed(a, list, good, integer, e);
     }
     struct build b = {.integer = integer,
                       .fraction = fraction,
                       .free = !fraction,
-                      .most_frac = MOST_DIGITS - 1,
+                      .most_all = MANY_DIGITS,
+                      .most_frac = MANY_DIGITS,
                       .e = e};
     for (const struct num_rule *r = rules; r; r = r->next)
         if (add_rule(&b, r) != 0)

@@ -36,9 +36,22 @@ struct rx {
     uint32_t n_st, cap_st;
 };
 
+enum { MOST_RANGES = 4096 };
+struct ranges { /* lo, hi, lo, hi.. */
+    uint32_t v[MOST_RANGES];
+    uint32_t n;
+};
+
 /* Fill r->e: `pattern "P": WHAT`; returns -1. */
 int rx_no(struct rx *r, const char *what);
 struct node *rx_node(struct rx *r, int kind);
 /* The tree of the whole pattern, and r->aheads; NULL with r->e filled. */
 struct node *rx_parse(struct rx *r);
+
+/* regex_sets.c */
+int ranges_add(struct rx *r, struct ranges *s, uint32_t lo, uint32_t hi);
+int ranges_invert(struct rx *r, const struct ranges *s, struct ranges *out);
+int ranges_named(struct rx *r, struct ranges *s, char c);        /* \d \w \s and their contraries */
+int ranges_property(struct rx *r, struct ranges *out, bool neg); /* behind \p or \P */
+struct node *set_node(struct rx *r, const struct ranges *s);
 #endif

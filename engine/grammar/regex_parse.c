@@ -23,91 +23,8 @@ struct node *rx_node(struct rx *r, int kind)
     return n;
 }
 
-/* ---- sets ------------------------------------------------------------------------------------ */
-
-struct ranges {
-    uint32_t v[512];
-    uint32_t n;
-};
-
-static int ranges_add(struct rx *r, struct ranges *s, uint32_t lo, uint32_t hi)
-{
-    if (s->n + 2 > sizeof s->v / sizeof *s->v)
-        return rx_no(r, "a class of more than 256 ranges");
-    s->v[s->n++] = lo;
-    s->v[s->n++] = hi;
-    return 0;
-}
-
-static int by_lo(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* All code points that are in none of the ranges. */
-static int ranges_invert(struct rx *r, const struct ranges *s, struct ranges *out)
-{
-    struct ranges t = *s;
-    uint32_t at = 0;
-    qsort(t.v, t.n / 2, 2 * sizeof *t.v, by_lo);
-    out->n = 0;
-    for (uint32_t i = 0; i < t.n; i += 2) {
-        if (t.v[i] > at && ranges_add(r, out, at, t.v[i] - 1) != 0)
-            return -1;
-        if (t.v[i + 1] + 1 > at)
-            at = t.v[i + 1] + 1;
-    }
-    return at <= LAST_CHAR ? ranges_add(r, out, at, LAST_CHAR) : 0;
-}
-
-static const struct charset *set_keep(struct rx *r, const struct ranges *s)
-{
-    struct charset *out = arena_alloc(r->arena, sizeof *out, 8);
-    uint32_t *v = arena_alloc(r->arena, (s->n + 1) * sizeof *v, 4);
-    if (!out || !v) {
-        err_set(r->e, ERR_MEMORY, "out of memory");
-        return NULL;
-    }
-    memcpy(v, s->v, s->n * sizeof *v);
-    out->n = s->n;
-    out->ranges = v;
-    return out;
-}
-
-static struct node *set_node(struct rx *r, const struct ranges *s)
-{
-    struct node *n = rx_node(r, N_SET);
-    if (n && !(n->set = set_keep(r, s)))
-        return NULL;
-    return n;
-}
-
-/* \d \w \s and their contraries. */
-static int add_named(struct rx *r, struct ranges *s, char c)
-{
-    static const uint32_t digits[] = {'0', '9'};
-    static const uint32_t words[] = {'0', '9', 'A', 'Z', '_', '_', 'a', 'z'};
-    static const uint32_t spaces[] = {9,      13,     32,     32,     0xa0,   0xa0,   0x1680,
-                                      0x1680, 0x2000, 0x200a, 0x2028, 0x2029, 0x202f, 0x202f,
-                                      0x205f, 0x205f, 0x3000, 0x3000, 0xfeff, 0xfeff};
-    const char small = (char)(c | 32);
-    const uint32_t *v = small == 'd' ? digits : small == 'w' ? words : spaces;
-    const size_t n = small == 'd' ? 2 : small == 'w' ? 8 : sizeof spaces / sizeof *spaces;
-    struct ranges t = {.n = 0}, inv = {.n = 0};
-    for (size_t i = 0; i < n; i += 2)
-        if (ranges_add(r, &t, v[i], v[i + 1]) != 0)
-            return -1;
-    if (c < 'a') {
-        if (ranges_invert(r, &t, &inv) != 0)
-            return -1;
-        t = inv;
-    }
-    for (uint32_t i = 0; i < t.n; i += 2)
-        if (ranges_add(r, s, t.v[i], t.v[i + 1]) != 0)
-            return -1;
-    return 0;
-}
+/* ---- escapes and classes ------------------------------------------------------------------------
+ */
 
 static int hex_value(struct rx *r, int n_digits, uint32_t *out)
 {
@@ -135,6 +52,8 @@ static int escape(struct rx *r, uint32_t *cp, bool *named, bool in_class)
     switch (*cp) {
     case 'd':
     case 'D':
+    case 'p':
+    case 'P':
     case 'w':
     case 'W':
     case 's':
@@ -202,9 +121,6 @@ static int escape(struct rx *r, uint32_t *cp, bool *named, bool in_class)
         return rx_no(r, "\\b is not supported");
     case 'B':
         return rx_no(r, "\\B is not supported");
-    case 'p':
-    case 'P':
-        return rx_no(r, "\\p{..} is not supported");
     case 'k':
         return rx_no(r, "back references are not supported");
     default:
@@ -216,9 +132,16 @@ static int escape(struct rx *r, uint32_t *cp, bool *named, bool in_class)
     }
 }
 
+static int add_class(struct rx *r, struct ranges *s, uint32_t letter)
+{
+    return letter == 'p' || letter == 'P' ? ranges_property(r, s, letter == 'P')
+                                          : ranges_named(r, s, (char)letter);
+}
+
 static struct node *class_node(struct rx *r) /* behind the '[' */
 {
-    struct ranges s = {.n = 0}, inv = {.n = 0};
+    struct ranges s, inv;
+    s.n = inv.n = 0;
     const bool neg = r->i < r->n && r->p[r->i] == '^';
     r->i += neg;
     for (;;) {
@@ -234,7 +157,7 @@ static struct node *class_node(struct rx *r) /* behind the '[' */
         if (lo == '\\' && escape(r, &lo, &named, true) != 0)
             return NULL;
         if (named) {
-            if (add_named(r, &s, (char)lo) != 0)
+            if (add_class(r, &s, lo) != 0)
                 return NULL;
             continue;
         }
@@ -255,7 +178,7 @@ static struct node *class_node(struct rx *r) /* behind the '[' */
     if (neg) {
         if (ranges_invert(r, &s, &inv) != 0)
             return NULL;
-        s = inv;
+        return set_node(r, &inv);
     }
     return set_node(r, &s);
 }
@@ -312,12 +235,31 @@ static struct node *parse_group(struct rx *r) /* behind the '(' */
     return rx_node(r, N_EMPTY);
 }
 
-static struct node *parse_atom(struct rx *r)
+static struct node *dot_node(struct rx *r)
 {
     static const uint32_t line_ends[] = {'\n', '\n', '\r', '\r', 0x2028, 0x2029};
-    struct ranges s = {.n = 0}, inv = {.n = 0};
+    struct ranges s, inv;
+    s.n = 6;
+    memcpy(s.v, line_ends, sizeof line_ends);
+    return ranges_invert(r, &s, &inv) == 0 ? set_node(r, &inv) : NULL;
+}
+
+static struct node *char_node(struct rx *r, uint32_t cp)
+{
+    struct ranges s;
+    s.n = 0;
+    bool named = false;
+    if (cp == '\\' && escape(r, &cp, &named, false) != 0)
+        return NULL;
+    if (named ? add_class(r, &s, cp) : ranges_add(r, &s, cp, cp))
+        return NULL;
+    return set_node(r, &s);
+}
+
+static struct node *parse_atom(struct rx *r)
+{
     uint32_t cp;
-    bool bad, named = false;
+    bool bad;
     r->i += text_decode(r->p + r->i, r->n - r->i, &cp, &bad);
     switch (cp) {
     case '(':
@@ -331,25 +273,16 @@ static struct node *parse_atom(struct rx *r)
     case '$':
         return rx_node(r, N_END);
     case '.':
-        memcpy(s.v, line_ends, sizeof line_ends);
-        s.n = 6;
-        return ranges_invert(r, &s, &inv) == 0 ? set_node(r, &inv) : NULL;
+        return dot_node(r);
     case '*':
     case '+':
     case '?':
     case '{': /* browsers take a lone { as text; few mean that */
         rx_no(r, "nothing to repeat");
         return NULL;
-    case '\\':
-        if (escape(r, &cp, &named, false) != 0)
-            return NULL;
-        break;
     default:
-        break;
+        return char_node(r, cp);
     }
-    if (named ? add_named(r, &s, (char)cp) : ranges_add(r, &s, cp, cp))
-        return NULL;
-    return set_node(r, &s);
 }
 
 static int parse_count(struct rx *r, uint32_t *out)

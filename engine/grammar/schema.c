@@ -327,9 +327,18 @@ bool term_atom_lives(const struct grammar *g, const struct atom *a)
                 return false;
         }
     } else if (a->kind == K_OBJ) {
-        for (uint32_t i = 0; i < a->obj.n_props; i++)
-            if (a->obj.props[i].required && !term_seems_alive(g, a->obj.props[i].term))
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < a->obj.n_props; i++) {
+            const bool lives = term_seems_alive(g, a->obj.props[i].term);
+            if (a->obj.props[i].required && !lives)
                 return false;
+            n += lives;
+        }
+        for (uint32_t i = 0; i < a->obj.n_extras && n < a->obj.least; i++)
+            if (term_seems_alive(g, a->obj.extras[i].term))
+                n += dfa_count(a->obj.extras[i].keys, a->obj.extras[i].keys->start, NO_END);
+        if (n < a->obj.least)
+            return false;
     }
     return true;
 }

@@ -355,10 +355,9 @@ static int refine_string(struct grammar *g, struct shapes *s, const json_t *v, c
     }
     if (format && some_kind(s, K_STR)) {
         struct err why = {0};
-        bool exact;
         if (!json_is_string(format))
             return bad_schema(e, path, "format must be a string");
-        const struct dfa *d = format_dfa(&g->arena, json_string_value(format), &exact, &why);
+        const struct dfa *d = format_dfa(&g->arena, json_string_value(format), false, &why);
         if (!d && why.code)
             return err_set(e, why.code,
                            "unsupported JSON schema keyword \"format\" at %s/format: %s", path,
