@@ -170,6 +170,10 @@ static int take_item(struct reading *r, const json_t *item, struct err *e)
         return take_result(r, item, e);
     if (strcmp(type, "reasoning") == 0)
         take_reasoning(r, item);
+    else if (strcmp(type, "item_reference") == 0)
+        return err_set(e, ERR_INPUT,
+                       "item_reference is not supported: no answer is stored, send the items "
+                       "themselves (store: false makes clients do so)");
     else if (strcmp(type, "web_search_call") != 0)
         return err_set(e, ERR_INPUT, "unknown input item type: \"%s\"", type);
     return 0;
