@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "tools/address.h"
+#include "tools/args.h"
 
 enum {
     MAX_ANSWER = 256 << 20, /* a whole answer: `show --verbose` of a large model is the largest */
@@ -309,6 +310,22 @@ struct client *client_connect(struct err *e)
         return NULL;
     }
     return c;
+}
+
+const char *const client_env[] = {"OLLAMA_HOST", "address of the server (default 127.0.0.1:11434)",
+                                  NULL};
+
+int client_command(const struct command *c, int argc, char **argv, client_talk talk)
+{
+    int n;
+    const int status = args_parse(c, argc, argv, &n);
+    if (status >= 0)
+        return status;
+    struct err e = {0};
+    struct client *client = client_connect(&e);
+    const bool ok = client && !talk(client, argv, n, &e);
+    client_free(client);
+    return ok ? EXIT_OK : fail_with(EXIT_FAILED, "%s", e.text);
 }
 
 /* Set method and JSON body; *body is freed by the caller after the call. */

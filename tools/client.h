@@ -37,6 +37,14 @@ typedef void (*client_progress)(void *arg, int64_t done, int64_t total);
 int client_send_blob(struct client *c, const char *digest, int fd, int64_t size,
                      client_progress progress, void *arg, struct err *e);
 
+/* A command that is one talk with the server: parses the flags of `c`, connects, calls `talk` with
+ * the words. The exit status; a failure's text has been printed. */
+struct command;
+typedef int (*client_talk)(struct client *c, char **words, int n, struct err *e);
+int client_command(const struct command *c, int argc, char **argv, client_talk talk);
+/* What such commands take from the environment, for their help. */
+extern const char *const client_env[];
+
 /* While `fd` (or -1) is readable, calls end with ERR_CANCELLED: a self-pipe of a signal handler. */
 void client_set_stop(struct client *c, int fd);
 /* `tick` (or NULL) is called about every 100 ms while a call waits. */

@@ -16,6 +16,7 @@
 #include "tools/args.h"
 #include "tools/client.h"
 #include "tools/commands.h"
+#include "tools/input.h"
 #include "tools/progress.h"
 
 enum { MAX_MODELFILE = 64 << 20 };
@@ -251,8 +252,6 @@ static int read_modelfile(struct creation *c, const char *path, struct buf *text
 {
     const bool named = path[0];
     FILE *f = fopen(named ? path : "Modelfile", "rb");
-    char part[65536];
-    size_t n;
     if (!f && named)
         return err_set(e, ERR_INPUT, "specified Modelfile wasn't found");
     if (!f) {
@@ -260,16 +259,14 @@ static int read_modelfile(struct creation *c, const char *path, struct buf *text
         snprintf(c->folder, sizeof c->folder, ".");
         return 0;
     }
-    while ((n = fread(part, 1, sizeof part, f)) > 0 && text->n < MAX_MODELFILE)
-        buf_add(text, part, n);
-    const bool failed = ferror(f) || text->failed || text->n >= MAX_MODELFILE;
+    const int rc = input_read(f, "the Modelfile", MAX_MODELFILE, text, e);
     fclose(f);
     const char *slash = strrchr(path, '/');
     snprintf(c->folder, sizeof c->folder, "%.*s", slash ? (int)(slash - path) : 1,
              slash ? path : ".");
     if (slash == path)
         snprintf(c->folder, sizeof c->folder, "/");
-    return failed ? err_set(e, ERR_IO, "cannot read the Modelfile") : 0;
+    return rc;
 }
 
 static int on_status(void *arg, const json_t *line)
@@ -328,9 +325,7 @@ int cmd_create(int argc, char **argv)
         {"experimental", 0, ARG_BOOL, &experimental, "Not in chaski"},
         {0},
     };
-    static const char *const env[] = {
-        "OLLAMA_HOST", "address of the server (default 127.0.0.1:11434)", NULL};
-    const struct command spec = {"create", "MODEL", "Create a model", 1, 1, flags, env};
+    const struct command spec = {"create", "MODEL", "Create a model", 1, 1, flags, client_env};
     int n;
     const int status = args_parse(&spec, argc, argv, &n);
     if (status >= 0)

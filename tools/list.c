@@ -11,9 +11,6 @@
 #include "tools/show.h"
 #include "tools/text.h"
 
-static const char *const env[] = {"OLLAMA_HOST", "address of the server (default 127.0.0.1:11434)",
-                                  NULL};
-
 static const char *text_of(const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
@@ -119,30 +116,24 @@ static int list_loaded(struct client *c, const char *prefix, struct err *e)
     return print_table(&t, stdout, e);
 }
 
+static int list(struct client *c, char **words, int n, struct err *e)
+{
+    return list_models(c, n ? words[0] : "", stdout, e);
+}
+
 int cmd_list(int argc, char **argv)
 {
-    const struct command spec = {"list", "[PREFIX]", "List models", 0, 1, NULL, env};
-    int n;
-    const int status = args_parse(&spec, argc, argv, &n);
-    if (status >= 0)
-        return status;
-    struct err e = {0};
-    struct client *c = client_connect(&e);
-    const bool ok = c && !list_models(c, n ? argv[0] : "", stdout, &e);
-    client_free(c);
-    return ok ? EXIT_OK : fail_with(EXIT_FAILED, "%s", e.text);
+    const struct command spec = {"list", "[PREFIX]", "List models", 0, 1, NULL, client_env};
+    return client_command(&spec, argc, argv, list);
+}
+
+static int ps(struct client *c, char **words, int n, struct err *e)
+{
+    return list_loaded(c, n ? words[0] : "", e);
 }
 
 int cmd_ps(int argc, char **argv)
 {
-    const struct command spec = {"ps", "[PREFIX]", "List running models", 0, 1, NULL, env};
-    int n;
-    const int status = args_parse(&spec, argc, argv, &n);
-    if (status >= 0)
-        return status;
-    struct err e = {0};
-    struct client *c = client_connect(&e);
-    const bool ok = c && !list_loaded(c, n ? argv[0] : "", &e);
-    client_free(c);
-    return ok ? EXIT_OK : fail_with(EXIT_FAILED, "%s", e.text);
+    const struct command spec = {"ps", "[PREFIX]", "List running models", 0, 1, NULL, client_env};
+    return client_command(&spec, argc, argv, ps);
 }

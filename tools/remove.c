@@ -6,9 +6,6 @@
 #include "tools/commands.h"
 #include "tools/text.h"
 
-static const char *const env[] = {"OLLAMA_HOST", "address of the server (default 127.0.0.1:11434)",
-                                  NULL};
-
 /* One JSON call whose answer does not matter; takes `in`. */
 static int call(struct client *c, const char *method, const char *path, json_t *in, struct err *e)
 {
@@ -41,60 +38,54 @@ static int remove_one(struct client *c, const char *model, struct err *e)
     return 0;
 }
 
+static int rm(struct client *c, char **words, int n, struct err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (remove_one(c, words[i], e))
+            return -1;
+    return 0;
+}
+
 int cmd_rm(int argc, char **argv)
 {
-    const struct command spec = {"rm", "MODEL [MODEL...]", "Remove a model", 1, ARG_ANY, NULL, env};
-    int n;
-    const int status = args_parse(&spec, argc, argv, &n);
-    if (status >= 0)
-        return status;
-    struct err e = {0};
-    struct client *c = client_connect(&e);
-    bool ok = c != NULL;
-    for (int i = 0; ok && i < n; i++)
-        ok = !remove_one(c, argv[i], &e);
-    client_free(c);
-    return ok ? EXIT_OK : fail_with(EXIT_FAILED, "%s", e.text);
+    const struct command spec = {"rm", "MODEL [MODEL...]", "Remove a model", 1, ARG_ANY,
+                                 NULL, client_env};
+    return client_command(&spec, argc, argv, rm);
+}
+
+static int stop(struct client *c, char **words, int n, struct err *e)
+{
+    (void)n;
+    if (!unload(c, words[0], e))
+        return 0;
+    return client_status(c) == 404
+               ? err_set(e, ERR_NOT_FOUND, "couldn't find model \"%s\" to stop", words[0])
+               : -1;
 }
 
 int cmd_stop(int argc, char **argv)
 {
-    const struct command spec = {"stop", "MODEL", "Stop a running model", 1, 1, NULL, env};
-    int n;
-    const int status = args_parse(&spec, argc, argv, &n);
-    if (status >= 0)
-        return status;
-    struct err e = {0};
-    struct client *c = client_connect(&e);
-    bool ok = c != NULL;
-    if (ok && unload(c, argv[0], &e)) {
-        ok = false;
-        if (client_status(c) == 404)
-            err_set(&e, ERR_NOT_FOUND, "couldn't find model \"%s\" to stop", argv[0]);
-    }
-    client_free(c);
-    return ok ? EXIT_OK : fail_with(EXIT_FAILED, "%s", e.text);
+    const struct command spec = {"stop", "MODEL", "Stop a running model", 1, 1, NULL, client_env};
+    return client_command(&spec, argc, argv, stop);
+}
+
+static int cp(struct client *c, char **words, int n, struct err *e)
+{
+    (void)n;
+    if (call(c, "POST", "/api/copy",
+             json_pack("{s:s, s:s}", "source", words[0], "destination", words[1]), e))
+        return -1;
+    printf("copied '");
+    out_text(stdout, words[0]);
+    printf("' to '");
+    out_text(stdout, words[1]);
+    puts("'");
+    return 0;
 }
 
 int cmd_cp(int argc, char **argv)
 {
-    const struct command spec = {"cp", "SOURCE DESTINATION", "Copy a model", 2, 2, NULL, env};
-    int n;
-    const int status = args_parse(&spec, argc, argv, &n);
-    if (status >= 0)
-        return status;
-    struct err e = {0};
-    struct client *c = client_connect(&e);
-    const bool ok = c && !call(c, "POST", "/api/copy",
-                               json_pack("{s:s, s:s}", "source", argv[0], "destination", argv[1]),
-                               &e);
-    client_free(c);
-    if (!ok)
-        return fail_with(EXIT_FAILED, "%s", e.text);
-    printf("copied '");
-    out_text(stdout, argv[0]);
-    printf("' to '");
-    out_text(stdout, argv[1]);
-    puts("'");
-    return EXIT_OK;
+    const struct command spec = {"cp",      "SOURCE DESTINATION", "Copy a model", 2, 2, NULL,
+                                 client_env};
+    return client_command(&spec, argc, argv, cp);
 }

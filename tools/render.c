@@ -8,82 +8,11 @@
 #include <string.h>
 #include "engine/chat/chat.h"
 #include "gguf/gguf.h"
+#include "tools/args.h"
 #include "tools/commands.h"
+#include "tools/input.h"
 
-static const char usage[] =
-    "Show the prompt that a template makes of a conversation\n"
-    "\n"
-    "Usage:\n"
-    "  chaski render -m FILE.gguf < CONVERSATION.json\n"
-    "  chaski render --template FILE < CONVERSATION.json\n"
-    "\n"
-    "Flags:\n"
-    "  -m, --model FILE      GGUF file with a chat template\n"
-    "      --template FILE   a template: .jinja is Jinja, everything else a Go template\n"
-    "  -h, --help            help for render\n"
-    "\n"
-    "The conversation is a JSON object; each key is a variable of the template (messages, tools,\n"
-    "add_generation_prompt, bos_token, ...). \"$now\" is the time that strftime_now prints.\n";
-
-struct options {
-    const char *model, *template;
-    bool help;
-};
-
-/* Does `a` name the flag? Then its value is in *value: behind '=' or the next argument. */
-static int take(int argc, char **argv, int *i, const char *flag, const char **value, struct err *e)
-{
-    const char *a = argv[*i];
-    size_t n = strlen(flag);
-    if (strncmp(a, flag, n) != 0 || (a[n] && a[n] != '='))
-        return 0;
-    if (a[n] == '=') {
-        *value = a + n + 1;
-        return 1;
-    }
-    if (*i + 1 >= argc)
-        return err_set(e, ERR_INPUT, "flag needs an argument: %s", a);
-    *value = argv[++*i];
-    return 1;
-}
-
-static int parse(int argc, char **argv, struct options *o, struct err *e)
-{
-    for (int i = 1; i < argc; i++) {
-        int rc = take(argc, argv, &i, "-m", &o->model, e);
-        if (!rc)
-            rc = take(argc, argv, &i, "--model", &o->model, e);
-        if (!rc)
-            rc = take(argc, argv, &i, "--template", &o->template, e);
-        if (rc < 0)
-            return rc;
-        if (rc)
-            continue;
-        if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help"))
-            o->help = true;
-        else
-            return err_set(e, ERR_INPUT, "unknown flag or argument: %s", argv[i]);
-    }
-    if (!o->help && !o->model == !o->template)
-        return err_set(e, ERR_INPUT, "one of -m FILE and --template FILE is needed");
-    return 0;
-}
-
-static int read_all(FILE *in, const char *name, size_t limit, struct buf *text, struct err *e)
-{
-    char part[65536];
-    size_t n;
-    while ((n = fread(part, 1, sizeof part, in)) > 0) {
-        buf_add(text, part, n);
-        if (text->n > limit)
-            return err_set(e, ERR_LIMIT, "%s: more than %zu bytes", name, limit);
-    }
-    if (ferror(in))
-        return err_set(e, ERR_IO, "read %s: %s", name, strerror(errno));
-    if (text->failed)
-        return err_set(e, ERR_MEMORY, "%s: no memory", name);
-    return 0;
-}
+enum { MAX_TEMPLATE = 16 << 20, MAX_CONVERSATION = 256 << 20 };
 
 static struct chat_template *from_model(const char *path, struct err *e)
 {
@@ -112,14 +41,14 @@ static struct chat_template *from_file(const char *path, struct err *e)
         err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
         return NULL;
     }
-    if (!read_all(f, path, (size_t)16 << 20, &source, e))
+    if (!input_read(f, path, MAX_TEMPLATE, &source, e))
         t = chat_template_new(jinja ? CHAT_JINJA : CHAT_GO, source.n ? source.p : "", source.n, e);
     fclose(f);
     buf_free(&source);
     return t;
 }
 
-static int run(const struct options *o, struct err *e)
+static int render(struct chat_template *t, struct err *e)
 {
     struct buf text = {0};
     struct chat_prompt prompt = {0};
@@ -127,8 +56,7 @@ static int run(const struct options *o, struct err *e)
     json_error_t je;
     int rc = -1;
 
-    struct chat_template *t = o->model ? from_model(o->model, e) : from_file(o->template, e);
-    if (!t || read_all(stdin, "stdin", (size_t)256 << 20, &text, e))
+    if (input_read(stdin, "stdin", MAX_CONVERSATION, &text, e))
         goto done;
     input = json_loadb(text.n ? text.p : "", text.n, JSON_ALLOW_NUL, &je);
     if (!input) {
@@ -143,26 +71,39 @@ static int run(const struct options *o, struct err *e)
 done:
     json_decref(input);
     chat_prompt_free(&prompt);
-    chat_template_free(t);
     buf_free(&text);
     return rc;
 }
 
 int cmd_render(int argc, char **argv)
 {
-    struct options o = {0};
+    const char *model = NULL, *template = NULL;
+    const struct arg_flag flags[] = {
+        {"model", 'm', ARG_TEXT, &model, "GGUF file with a chat template"},
+        {"template", 0, ARG_TEXT, &template,
+         "a template: .jinja is Jinja, everything else a Go template"},
+        {0},
+    };
+    const struct command about = {
+        .name = "render",
+        .use = "-m FILE | --template FILE < CONVERSATION.json",
+        .about =
+            "Show the prompt that a template makes of a conversation\n\n"
+            "The conversation is a JSON object; each key is a variable of the template (messages,\n"
+            "tools, add_generation_prompt, bos_token, ...). \"$now\" is the time that "
+            "strftime_now\n"
+            "prints.",
+        .flags = flags,
+    };
+    int words;
+    const int status = args_parse(&about, argc, argv, &words);
+    if (status >= 0)
+        return status;
+    if (!model == !template)
+        return fail_with(EXIT_USAGE, "one of -m FILE and --template FILE is wanted");
     struct err e = {0};
-    if (parse(argc, argv, &o, &e)) {
-        fprintf(stderr, "Error: %s\n", e.text);
-        return 2;
-    }
-    if (o.help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (run(&o, &e)) {
-        fprintf(stderr, "Error: %s\n", e.text);
-        return 1;
-    }
-    return 0;
+    struct chat_template *t = model ? from_model(model, &e) : from_file(template, &e);
+    const bool ok = t && !render(t, &e);
+    chat_template_free(t);
+    return ok ? EXIT_OK : fail_with(EXIT_FAILED, "%s", e.text);
 }

@@ -11,6 +11,7 @@
 #include "tools/client.h"
 #include "tools/commands.h"
 #include "tools/human.h"
+#include "tools/input.h"
 #include "tools/progress.h"
 #include "tools/session.h"
 #include "tools/show.h"
@@ -214,14 +215,8 @@ static int find_model(struct session *s, const char *model, bool insecure, struc
 /* stdin (unless it is a terminal), then the words, joined by single spaces. */
 static int read_prompt(struct buf *out, char **words, int n, struct err *e)
 {
-    if (!isatty(STDIN_FILENO)) {
-        char part[65536];
-        size_t got;
-        while ((got = fread(part, 1, sizeof part, stdin)) > 0 && out->n < MAX_PROMPT)
-            buf_add(out, part, got);
-        if (ferror(stdin) && errno != EBADF)
-            return err_set(e, ERR_IO, "read stdin: %s", strerror(errno));
-    }
+    if (!isatty(STDIN_FILENO) && input_read(stdin, "stdin", MAX_PROMPT, out, e))
+        return -1;
     for (int i = 0; i < n; i++) {
         if (out->n)
             buf_puts(out, " ");

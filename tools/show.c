@@ -274,9 +274,8 @@ int cmd_show(int argc, char **argv)
         {"verbose", 'v', ARG_BOOL, &verbose, "Show all metadata and tensors"},
         {0},
     };
-    static const char *const env[] = {
-        "OLLAMA_HOST", "address of the server (default 127.0.0.1:11434)", NULL};
-    const struct command spec = {"show", "MODEL", "Show information for a model", 1, 1, flags, env};
+    const struct command spec = {"show", "MODEL", "Show information for a model", 1, 1, flags,
+                                 client_env};
     int n;
     const int status = args_parse(&spec, argc, argv, &n);
     if (status >= 0)
