@@ -183,7 +183,7 @@ static void options_are_checked_by_name_and_type(void **state)
         {"{\"stop\": 5}", "option \"stop\" must be of type array"},
         {"{\"stop\": [5]}", "option \"stop\" must be of an array of strings"},
         {"{\"top_k\": 1e300}", "option \"top_k\" is"},
-        {"{\"temperature\": 1000}", "option \"temperature\" is 1000"},
+        {"{\"repeat_penalty\": 0}", "option \"repeat_penalty\" is 0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct eng_options o;
