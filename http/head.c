@@ -50,12 +50,10 @@ static int take_length(struct text v, uint64_t *out)
 static int take_header(struct text name, struct text v, struct head *h)
 {
     if (name_is(name, "content-length")) {
-        if (h->has_length || take_length(v, &h->length) != 0)
-            return -1;
+        h->is_doubtful = h->has_length || take_length(v, &h->length) != 0;
         h->has_length = true;
     } else if (name_is(name, "transfer-encoding")) {
-        if (h->is_chunked || v.n != 7 || strncasecmp(v.p, "chunked", 7) != 0)
-            return -1;
+        h->is_doubtful = h->is_chunked || v.n != 7 || strncasecmp(v.p, "chunked", 7) != 0;
         h->is_chunked = true;
     } else if (name_is(name, "host")) {
         if (h->host.p)
@@ -79,7 +77,7 @@ static int take_header(struct text name, struct text v, struct head *h)
         else if (h->is_http_1_0 && has_word(v, "keep-alive"))
             h->keep_alive = true;
     }
-    return 0;
+    return h->is_doubtful ? -1 : 0;
 }
 
 static int take_first_line(struct text line, struct head *h)
@@ -122,9 +120,8 @@ int head_parse(const char *p, size_t n, struct head *h)
             continue;
         }
         if (!line.n) { /* the end of the head */
-            if (h->has_length && h->is_chunked)
-                return -1;
-            return (int)at;
+            h->is_doubtful = h->has_length && h->is_chunked;
+            return h->is_doubtful ? -1 : (int)at;
         }
         const char *colon = memchr(line.p, ':', line.n);
         if (!colon || !is_token(line.p, (size_t)(colon - line.p)))

@@ -11,6 +11,7 @@ struct head { /* texts point into the bytes that were given */
     struct text method, path, host, origin;
     struct text authorization, x_api_key, api_key, request_id;
     bool is_http_1_0, keep_alive, expects_continue, is_chunked, has_length;
+    bool is_doubtful; /* where the body ends: set when head_parse refuses it for that */
     uint64_t length;
 };
 /* Bytes of the head with its empty line, 0 = not complete yet, -1 = not a head we take: bad lines,

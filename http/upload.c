@@ -517,6 +517,18 @@ static int begin(struct conn *c, const struct head *h, size_t n_head)
     return 1;
 }
 
+/* A head that is not taken: nobody knows where its body ends, so what came is dropped. */
+static int refuse_head(struct conn *c, size_t n, const char *why)
+{
+    struct upload *u = upload_new(c, NULL, "");
+    if (!u)
+        return 0;
+    h2o_buffer_consume(&c->sock->input, n);
+    u->keep_alive = false;
+    answer(u, 400, why);
+    return 1;
+}
+
 /* What is to be refused is refused before its body comes: h2o would keep all of it first, and say
  * 413 in plain text. Chunked bodies are measured when they are in. */
 static int refuse_early(struct conn *c, const char *p, size_t n)
@@ -525,6 +537,8 @@ static int refuse_early(struct conn *c, const char *p, size_t n)
     bool any;
     const struct api_key *key = NULL;
     const int used = head_parse(p, n, &h);
+    if (used < 0 && h.is_doubtful)
+        return refuse_head(c, n, "the head of the request is broken");
     if (used <= 0 || (!h.has_length && !h.is_chunked))
         return 0;
     const enum access access = access_check(c->srv->access, h.method, h.origin, h.host, &any);
@@ -567,11 +581,6 @@ int upload_sniff(struct conn *c)
         return -1;
     if (used > 0)
         return begin(c, &h, (size_t)used);
-    struct upload *u = upload_new(c, NULL, "/api/blobs/");
-    if (!u)
-        return 0;
-    h2o_buffer_consume(&c->sock->input, n);
-    u->keep_alive = false;
-    answer(u, 400, used < 0 ? "the head of the request is broken" : "the head is too large");
-    return 1;
+    return refuse_head(c, n,
+                       used < 0 ? "the head of the request is broken" : "the head is too large");
 }
