@@ -56,6 +56,7 @@ struct eng_info { /* from the GGUF header; cached by digest; read-only, valid un
     uint64_t context_length, embedding_length, parameter_count, file_type;
     const char *chat_template;  /* Jinja source, or NULL */
     bool can_complete, can_embed, can_tools, can_think, can_insert;
+    bool has_vision, has_audio; /* in the files; requests with images are refused all the same */
 };
 
 /* ---- the server's level ----------------------------------------------------------------- */

@@ -75,6 +75,18 @@ static bool has_fim(const struct gguf *g)
     return found[0] && found[1] && found[2];
 }
 
+static bool has_projector(const struct store_model *m)
+{
+    static const char end[] = ".projector";
+    for (size_t i = 0; i < m->n_layers; i++) {
+        const char *type = m->layers[i].media_type;
+        const size_t n = strlen(type), k = sizeof end - 1;
+        if (n > k && strcmp(type + n - k, end) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void judge_templates(const struct store_model *m, const char *jinja, struct eng_info *out)
 {
     const char *go = m->template_text;
@@ -133,6 +145,8 @@ int info_read(struct store *s, const struct store_model *m, struct eng_info *out
     out->can_embed = arch_has(g, out->architecture, "pooling_type") || is_encoder(g, out->architecture);
     out->can_complete = !out->can_embed;
     out->can_insert = has_fim(g);
+    out->has_vision = arch_has(g, out->architecture, "vision.block_count") || has_projector(m);
+    out->has_audio = arch_has(g, out->architecture, "audio.block_count");
     judge_templates(m, *chat_template, out);
     rc = 0;
 done:

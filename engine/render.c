@@ -122,6 +122,79 @@ static json_t *jinja_messages(const json_t *messages, bool as_text)
     return out;
 }
 
+/* ---- old thoughts in a text (spec/api.md 6.4) ------------------------------------------------ */
+
+static const char *said_in(const json_t *m, const char *role)
+{
+    const char *r = json_string_value(json_object_get(m, "role"));
+    return r && !strcmp(r, role) ? json_string_value(json_object_get(m, "content")) : NULL;
+}
+
+/* What is said behind the thoughts that open a text; NULL: it does not begin with them. */
+static const char *behind_thoughts(const char *s, const char *open, const char *close)
+{
+    static const char blank[] = " \n\r\t";
+    s += strspn(s, blank);
+    if (strncmp(s, open, strlen(open)) != 0 || !(s = strstr(s, close)))
+        return NULL;
+    s += strlen(close);
+    return s + strspn(s, blank);
+}
+
+/* Does the template show what an assistant thought before the last question? It is asked. */
+static bool shows_old_thoughts(const struct chat_template *t, const json_t *chat)
+{
+    static const char mark[] = "thought of an older turn";
+    struct chat_prompt p = {0};
+    json_t *in = json_copy((json_t *)(uintptr_t)chat);
+    json_t *talk = json_pack("[{s:s, s:s}, {s:s, s:s, s:s}, {s:s, s:s}]", "role", "user", "content",
+                             "a", "role", "assistant", "content", "b", "thinking", mark, "role",
+                             "user", "content", "c");
+    const bool shows = talk && !json_object_set(in, "messages", talk) &&
+                       !chat_render(t, in, &p, NULL) && p.text.n && strstr(p.text.p, mark);
+    chat_prompt_free(&p);
+    json_decref(talk);
+    json_decref(in);
+    return shows;
+}
+
+/* Clients that know no `thinking` send a model's thoughts back inside its text. A Go template that
+ * has tags for them and shows none of older turns is not to see those, either: they are cut off
+ * before the last question. (A Jinja template does so by itself.) New reference. */
+static json_t *go_messages(const struct chat_template *t, const json_t *chat,
+                           const json_t *messages)
+{
+    char open[32], close[32], call[32];
+    json_t *out = json_incref((json_t *)(uintptr_t)messages);
+    size_t last = json_array_size(messages);
+    bool copied = false;
+    chat_template_tags(t, open, close, sizeof open, call, sizeof call);
+    if (!open[0] && chat_template_mentions(t, "<think>") && chat_template_mentions(t, "</think>")) {
+        memcpy(open, "<think>", sizeof "<think>");
+        memcpy(close, "</think>", sizeof "</think>");
+    }
+    while (last && !said_in(json_array_get(messages, last - 1), "user"))
+        last--;
+    for (size_t i = 0; open[0] && close[0] && i + 1 < last; i++) {
+        const char *text = said_in(json_array_get(messages, i), "assistant");
+        const char *rest = text ? behind_thoughts(text, open, close) : NULL;
+        if (!rest)
+            continue;
+        if (!copied && shows_old_thoughts(t, chat))
+            break;
+        if (!copied) {
+            json_decref(out);
+            out = json_deep_copy(messages);
+            copied = true;
+        }
+        if (json_object_set_new(json_array_get(out, i), "content", json_string(rest))) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
 static bool has_calls(const json_t *messages)
 {
     size_t i;
@@ -159,8 +232,7 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
         return hole_by_tokens(r->vocab, chat, out, e);
     }
     json_t *in = json_copy((json_t *)(uintptr_t)chat);
-    json_t *said =
-        own ? json_incref((json_t *)(uintptr_t)messages) : jinja_messages(messages, false);
+    json_t *said = own ? go_messages(own, chat, messages) : jinja_messages(messages, false);
     char now[32];
     const time_t sec = time(NULL);
     struct tm tm;

@@ -430,9 +430,17 @@ const char *ask_prompt(const struct ask *a, int choice)
     return text ? text : "";
 }
 
-/* What templates know of thinking (11.2). A level that the template may not know is said as one that
- * it does. */
-static int lay_thinking(const struct ask *a, const struct eng_info *info, json_t *out)
+/* Go templates know the level "max"; those of the GGUF, and harmony's, know three. */
+static const char *level_of(const struct ask *a, const struct store_model *m)
+{
+    const char *go = a->template_text ? a->template_text : m->template_text;
+    const bool known = strcmp(a->think_level, "max") || (go && !strstr(go, "<|channel|>"));
+    return known ? a->think_level : "high";
+}
+
+/* What templates know of thinking (11.2). */
+static int lay_thinking(const struct ask *a, const struct store_model *m,
+                        const struct eng_info *info, json_t *out)
 {
     if (a->think == THINK_OFF)
         return json_object_set_new(out, "enable_thinking", json_false());
@@ -440,8 +448,7 @@ static int lay_thinking(const struct ask *a, const struct eng_info *info, json_t
         return -1;
     if (!a->think_level)
         return 0;
-    return json_object_set_new(out, "reasoning_effort",
-                               json_string(strcmp(a->think_level, "max") ? a->think_level : "high"));
+    return json_object_set_new(out, "reasoning_effort", json_string(level_of(a, m)));
 }
 
 json_t *ask_conversation(const struct ask *a, int choice, const struct store_model *m,
@@ -474,7 +481,8 @@ json_t *ask_conversation(const struct ask *a, int choice, const struct store_mod
                                   clean_message(json_array_get(a->messages, i), knows_developer)))
             goto fail;
     out = json_pack("{s:O}", "messages", list);
-    if (!out || lay_thinking(a, info, out) || (a->tools && json_object_set(out, "tools", (json_t *)(uintptr_t)a->tools)))
+    if (!out || lay_thinking(a, m, info, out) ||
+        (a->tools && json_object_set(out, "tools", (json_t *)(uintptr_t)a->tools)))
         goto fail;
     /* A text with a hole: no conversation then, and no system text. */
     if (a->suffix && (json_object_set_new(out, "prompt", json_string(ask_prompt(a, choice))) ||

@@ -57,6 +57,7 @@ json_t *capabilities_json(const struct eng_info *info, const struct store_model 
     } known[] = {
         {info && info->can_embed, "embedding"}, {info && info->can_complete, "completion"},
         {info && info->can_tools, "tools"},     {info && info->can_insert, "insert"},
+        {info && info->has_vision, "vision"},   {info && info->has_audio, "audio"},
         {info && info->can_think, "thinking"},
     };
     for (size_t k = 0; list && k < sizeof known / sizeof *known; k++) {
@@ -389,8 +390,9 @@ void on_signout(struct call *c)
 
 void on_no_audio(struct call *c)
 {
-    static const char text[] = "{\"error\":{\"message\":\"audio is not supported\",\"type\":\"api_error\","
-                               "\"param\":null,\"code\":null}}\n";
+    static const char text[] =
+        "{\"error\":{\"message\":\"audio is not supported\",\"type\":\"api_error\","
+        "\"param\":null,\"code\":null}}\n";
     call_answer(c, 501, type_json_plain, text, sizeof text - 1);
 }
 

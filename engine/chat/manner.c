@@ -292,6 +292,9 @@ void chat_manner_find(struct chat_manner *m, enum chat_language lang, const char
     }
     if (m->calls != CALLS_PLAIN)
         m->call_tag[0] = m->call_end[0] = 0;
+    /* What stands round .Thinking in a harmony template is a header, not the tag of an answer. */
+    if (m->calls == CALLS_HARMONY)
+        find_thoughts(m, source);
 }
 
 void chat_manner_tags(const struct chat_manner *m, struct buf *out)

@@ -5,7 +5,7 @@ the fake engine a message "fake:say=N\\n.." is answered by what stands behind it
 """
 import json
 
-from conftest import JINJA, forge_gguf
+from conftest import JINJA, forge_gguf, gguf_text
 
 WEATHER = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather of a city.",
@@ -68,8 +68,8 @@ def sse(answer):
     return out
 
 
-def with_template(data, text):
-    """The bytes of a GGUF file with that chat template in place of its own."""
+def with_template(data, text, keys=()):
+    """The bytes of a GGUF file with that chat template in place of its own, and more keys."""
     import struct
     sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 
@@ -107,5 +107,6 @@ def with_template(data, text):
         at += 4 + 8 * struct.unpack_from("<I", data, at)[0] + 12
     key = b"tokenizer.chat_template"
     kv.append(struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(text.encode())) + text.encode())
+    kv += [gguf_text(k) + struct.pack("<I", kind) + value for k, kind, value in keys]
     head = data[:16] + struct.pack("<Q", len(kv)) + b"".join(kv) + data[begin:at]
     return head + b"\0" * (-len(head) % align) + data[at + -at % align:]

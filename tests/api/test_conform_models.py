@@ -8,11 +8,12 @@ import json
 import os
 import pathlib
 import re
+import struct
 import time
 
 import pytest
 
-from conftest import model_bytes
+from conftest import forge_gguf, gguf_text, model_bytes
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 
@@ -156,6 +157,64 @@ def test_version_and_root(server):
     assert tuple(map(int, v["version"].split("."))) >= (0, 6, 4)
     a = server.get("/")
     assert a.body == b"Ollama is running" and a.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+# ---- 16.2.2 capabilities ------------------------------------------------------------------------
+
+
+def number(key):
+    return key, 4, struct.pack("<I", 1)
+
+
+FIM = ["fim_pre_token_id", "fim_suf_token_id", "fim_mid_token_id"]
+OLD_FIM = ["prefix_token_id", "suffix_token_id", "middle_token_id"]
+THINKS = "{{ range .Messages }}{{ if .Thinking }}<t>{{ .Thinking }}</t>{{ end }}{{ .Content }}{{ end }}"
+ABILITIES = {  # the chat template and the keys of a file, the TEMPLATE, what it then can do
+    "bare": ("", (), None, "completion"),
+    "tools": ("{{ tools }}", (), None, "completion tools"),
+    "tool-call": ("x.tool_call", (), None, "completion tools"),
+    "think": ("<think></think>", (), None, "completion thinking"),
+    "half": ("<think>", (), None, "completion"),
+    "split": ("{{ content.split('</think>')[-1] }}", (), None, "completion thinking"),
+    "split-2": ('{{ content.split("</think>")[-1] }}', (), None, "completion thinking"),
+    "no-split": ("{{ m.reasoning_content or c.split('</think>') }}", (), None, "completion"),
+    "no-split-2": ("<SPECIAL_12>{{ c.split('</think>') }}", (), None, "completion"),
+    "harmony": ("<|channel|>analysis<|message|>", (), None, "completion thinking"),
+    "fim": ("", [number("tokenizer.ggml." + k) for k in FIM], None, "completion insert"),
+    "old-fim": ("", [number("tokenizer.ggml." + k) for k in OLD_FIM], None, "completion insert"),
+    "two-of-fim": ("", [number("tokenizer.ggml." + k) for k in FIM[:2]], None, "completion"),
+    "pooled": ("", [number("llama.pooling_type")], None, "embedding"),
+    "both-ways": ("", [("llama.attention.causal", 7, b"\0")], None, "embedding"),
+    "eyes": ("", [number("llama.vision.block_count")], None, "completion vision"),
+    "ears": ("", [number("llama.audio.block_count")], None, "completion audio"),
+    "go": ("{{ tools }}<think></think>", (), "{{ .Prompt }}", "completion"),
+    "go-tools": ("", (), "{{ if $.Tools }}x{{ end }}{{ .Prompt }}", "completion tools"),
+    "go-define": ("", (), '{{ define "a" }}{{ .Tools }}{{ end }}{{ .Prompt }}', "completion tools"),
+    "go-word": ("", (), "Tools: .Tools {{ .Prompt }}", "completion"),
+    "go-insert": ("", (), "{{ if .Suffix }}{{ .Prompt }}_{{ .Suffix }}{{ end }}", "completion insert"),
+    "go-thinks": ("", (), THINKS, "completion thinking"),
+    "go-half": ("", (), THINKS.replace("</t>", ""), "completion"),
+    "go-harmony": ("", (), THINKS.replace("<t>", "<|start|>assistant<|channel|>analysis<|message|>"),
+                   "completion thinking"),
+}
+
+
+@pytest.mark.parametrize("name", ABILITIES)
+def test_capabilities(server, name):
+    jinja, keys, go, want = ABILITIES[name]
+    file = server.put_blob(forge_gguf(name, keys, jinja))
+    server.create("able", files={"m.gguf": file}, **({"template": go} if go else {}))
+    assert sorted(server.post("/api/show", {"model": "able"}).json()["capabilities"]) == sorted(want.split())
+
+
+def test_a_projector_sees_and_requests_with_images_say_no(server):
+    files = {"m.gguf": server.put_blob(forge_gguf("seer")),
+             "p.gguf": server.put_blob(forge_gguf("eye", [("general.type", 8, gguf_text("mmproj"))]))}
+    server.create("able", files=files)
+    assert "vision" in server.post("/api/show", {"model": "able"}).json()["capabilities"]
+    a = server.post("/api/generate", {"model": "able", "prompt": "x", "images": ["aGk="]})
+    assert a.status == 400 and a.json()["error"] == '"able" does not support images'
+    server.ask("DELETE", "/api/delete", {"model": "able"})
 
 
 # ---- 17.1 create ------------------------------------------------------------------------------------

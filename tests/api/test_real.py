@@ -1,10 +1,14 @@
 """tests/api/test_real.py - what only a real engine can show, through the server (spec/api.md 9, 20, 30)."""
 import signal
 import socket
+import struct
 import threading
 import time
 
 import pytest
+
+from answers import with_template
+from conftest import REAL_MODEL
 
 pytestmark = pytest.mark.real
 G = "/api/generate"
@@ -149,3 +153,88 @@ def test_sigterm_lets_an_answer_end(make_server):
     t.join()
     assert got and got[0]["done"] and got[0]["eval_count"] > 0
     assert s.process.wait(10) == 0
+
+
+# ---- prompts of Go templates --------------------------------------------------------------------
+
+HOLE = {"prompt": "def add(a, b):\n    return ", "suffix": "\n\nprint(add(1, 2))  # <|fim_middle|>\n"}
+
+
+def rendered(server, path, **body):
+    a = server.post(path, {"stream": False, "_debug_render_only": True, **body})
+    assert a.status == 200, a.text
+    return a.json()["_debug_info"]["rendered_template"]
+
+
+def count(server, model, *parts):
+    """Tokens of a prompt: the even parts are the template's, the odd ones the client's text."""
+    return sum(len(server.post("/api/tokenize", {"model": model, "content": p, "parse_special": i % 2 == 0})
+                   .json()["tokens"]) for i, p in enumerate(parts))
+
+
+def test_a_hole_in_a_text_by_the_template(server):
+    server.create("holes", **{"from": "m", "template": "{{ .System }}<|im_start|>{{ .Prompt }}<|im_end|>"
+                              "{{ .Suffix }}<|endoftext|>{{ .Response }}"})
+    text = f"<no value><|im_start|>{HOLE['prompt']}<|im_end|>{HOLE['suffix']}<|endoftext|>"
+    assert rendered(server, G, model="holes", system="no", **HOLE) == text
+    o = server.post(G, {"model": "holes", **HOLE, "stream": False, "options": {"num_predict": 4}}).json()
+    assert o["prompt_eval_count"] == count(server, "m", "<no value><|im_start|>", HOLE["prompt"], "<|im_end|>",
+                                           HOLE["suffix"], "<|endoftext|>")
+    assert o["eval_count"] > 0 and o["done"]
+    a = server.post(G, {"model": "m", **HOLE})
+    assert (a.status, a.json()["error"]) == (400, "registry.ollama.ai/library/m:latest does not support insert")
+
+
+def test_a_hole_in_a_text_by_the_tokens_of_the_model(server):
+    tags = "<repo_name>", "<reponame>", "<file_sep>"  # stand in for a coder's three
+    ids = [server.post("/api/tokenize", {"model": "m", "content": t, "parse_special": True}).json()["tokens"]
+           for t in tags]
+    keys = [(f"tokenizer.ggml.fim_{k}_token_id", 4, struct.pack("<I", *v)) for k, v in zip(("pre", "suf", "mid"), ids)]
+    server.create("coder", files={"m.gguf": server.put_blob(with_template(REAL_MODEL.read_bytes(), "", keys))})
+    server.create("coder-go", **{"from": "coder", "template": "{{ .Prompt }}"})
+    parts = [tags[0], HOLE["prompt"], tags[1], HOLE["suffix"].replace("<|fim_middle|>", tags[2]), tags[2]]
+    hole = {"prompt": parts[1], "suffix": parts[3]}
+    for model in "coder", "coder-go":  # a TEMPLATE that knows no holes is not asked
+        assert rendered(server, G, model=model, **hole) == "".join(parts)
+        o = server.post(G, {"model": model, **hole, "stream": False,
+                            "options": {"num_predict": 4, "temperature": 0}}).json()
+        assert o["prompt_eval_count"] == count(server, "coder", *parts) and o["response"]
+    c = server.post("/v1/completions", {"model": "coder", **hole, "max_tokens": 4, "temperature": 0}).json()
+    assert c["choices"][0]["text"] == o["response"] and c["usage"]["prompt_tokens"] == o["prompt_eval_count"]
+
+
+TURNS = ('{{ $last := 0 }}{{ range $i, $m := .Messages }}{{ if eq .Role "user" }}{{ $last = $i }}{{ end }}{{ end }}'
+         "{{ range $i, $m := .Messages }}[{{ .Role }}]{{ if %s }}<think>{{ .Thinking }}</think>{{ end }}"
+         "{{ .Content }}{{ end }}")
+OLD = [{"role": "assistant", "content": "<think>early</think>Hello."}, {"role": "user", "content": "<think>a</think>b"},
+       {"role": "assistant", "content": "\n<think>\nhm </think>\n\nRome."}, {"role": "user", "content": "And?"},
+       {"role": "assistant", "content": "<think>now</think>It"}]
+CUT = "[assistant]Hello.[user]<think>a</think>b[assistant]Rome.[user]And?[assistant]<think>now</think>It"
+KEPT = ("[assistant]<think>early</think>Hello.[user]<think>a</think>b[assistant]\n<think>\nhm </think>\n\nRome."
+        "[user]And?[assistant]<think>now</think>It")
+
+
+@pytest.mark.parametrize("template, want", [
+    (TURNS % "and .Thinking (gt $i $last)", CUT),  # Qwen 3's way
+    (TURNS % "and false .Thinking", CUT),
+    (TURNS % ".Thinking", KEPT),  # it shows old thoughts: those are wanted
+    ("{{ range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}", KEPT),  # no tags
+    ("{{/* <think></think> */}}{{ range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}", CUT)])
+def test_thoughts_in_old_answers(server, template, want):
+    server.create("thinker", **{"from": "m", "template": template})
+    assert rendered(server, "/api/chat", model="thinker", messages=OLD) == want
+
+
+def test_values_of_think_in_a_go_template(server):
+    line = "{{ .Think }} {{ .ThinkLevel }} {{ .IsThinkSet }}"
+    server.create("thinker", **{"from": "m", "template": line + TURNS % ".Thinking"})
+    say = {"model": "thinker", "messages": [{"role": "user", "content": "x"}]}
+    for think, want in [(None, "true medium true"), (True, "true medium true"), (False, "false  true"),
+                        ("low", "true low true"), ("medium", "true medium true"), ("high", "true high true"),
+                        ("max", "true max true")]:
+        assert rendered(server, "/api/chat", **say, think=think) == want + "[user]x"
+    server.create("thinker", **{"from": "m", "template": line + "{{ range .Messages }}{{ .Content }}{{ end }}"})
+    assert rendered(server, "/api/chat", **say) == "false  falsex"
+    assert rendered(server, "/api/chat", **say, think=False) == "false  truex"
+    server.create("thinker", **{"from": "m", "template": line + "<|channel|>analysis<|message|>{{ .Prompt }}"})
+    assert rendered(server, "/api/chat", **say, think="max").startswith("true high true")
