@@ -296,20 +296,51 @@ int ask_take_tools(struct ask *a, const json_t *tools, struct err *e)
     return list ? 0 : -1;
 }
 
+/* Borrowed; NULL: none has that name. */
+static json_t *tool_of(const json_t *tools, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const char *its =
+            json_string_value(field(field(json_array_get(tools, i), "function"), "name"));
+        if (its && strcmp(its, name) == 0)
+            return json_array_get(tools, i);
+    }
+    return NULL;
+}
+
+static int unknown_tool(const char *name, struct err *e)
+{
+    return err_set(e, ERR_INPUT, "tool_choice: unknown tool \"%s\"", name);
+}
+
 int ask_choose_tools(struct ask *a, enum ask_tools choose, const char *name, struct err *e)
 {
-    bool is_known = choose != TOOLS_ONE;
-    for (size_t i = 0; !is_known && i < json_array_size(a->tools); i++) {
-        const json_t *f = field(json_array_get(a->tools, i), "function");
-        const char *its = json_string_value(field(f, "name"));
-        is_known = its && strcmp(its, name) == 0;
-    }
-    if (!is_known)
-        return err_set(e, ERR_INPUT, "tool_choice: unknown tool \"%s\"", name);
+    if (choose == TOOLS_ONE && !tool_of(a->tools, name))
+        return unknown_tool(name, e);
     a->choose = choose;
     a->choose_name = choose == TOOLS_ONE ? name : NULL;
     if (choose == TOOLS_NONE)
         a->tools = NULL;
+    return 0;
+}
+
+/* {"mode", "tools"}: only these may be called; *mode is the choice among them. */
+static int allow_tools(struct ask *a, const json_t *v, const char **mode, struct err *e)
+{
+    json_t *names = NULL, *some = ask_keep(a, json_array(), e);
+    if (!some || field_string(v, "mode", "tool_choice.mode", mode, e) != 0 ||
+        field_array(v, "tools", "tool_choice.tools", &names, e) != 0)
+        return -1;
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const json_t *one = json_array_get(names, i), *f = field(one, "function");
+        const char *name = json_string_value(field(f ? f : one, "name"));
+        json_t *tool = tool_of(a->tools, name ? name : "");
+        if (!tool)
+            return unknown_tool(name ? name : "", e);
+        if (json_array_append(some, tool))
+            return err_set(e, ERR_MEMORY, "out of memory");
+    }
+    a->tools = json_array_size(some) ? some : NULL;
     return 0;
 }
 
@@ -325,6 +356,11 @@ int ask_tool_choice(struct ask *a, const json_t *v, struct err *e)
             return -1;
         if (word && (strcmp(word, "function") == 0 || strcmp(word, "tool") == 0))
             return ask_choose_tools(a, TOOLS_ONE, name ? name : "", e);
+        if (word && strcmp(word, "allowed_tools") == 0) {
+            const json_t *inner = field(v, "allowed_tools");
+            if (allow_tools(a, json_is_object(inner) ? inner : v, &word, e) != 0)
+                return -1;
+        }
     } else if (!word) {
         return type_error(v, "tool_choice", "string", e);
     }

@@ -56,6 +56,11 @@ void print_logprobs(struct buf *b, const struct eng_logprob *list, size_t n)
     }
 }
 
+bool choice_is_cut(const struct choice *ch)
+{
+    return strcmp(ch->reason, "length") == 0 || strcmp(ch->reason, "deadline") == 0;
+}
+
 void random_id(char *out, size_t n)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";

@@ -122,10 +122,10 @@ static void put_usage(struct buf *b, const struct eng_stats *s)
 static void put_stop(struct buf *b, const struct answer *w, const struct choice *ch, bool called)
 {
     const char *stop = w->last ? w->last->stop : NULL;
-    const char *reason = called                              ? "tool_use"
-                         : strcmp(ch->reason, "length") == 0 ? "max_tokens"
-                         : stop                              ? "stop_sequence"
-                                                             : "end_turn";
+    const char *reason = called              ? "tool_use"
+                         : choice_is_cut(ch) ? "max_tokens"
+                         : stop              ? "stop_sequence"
+                                             : "end_turn";
     buf_printf(b, "\"stop_reason\":\"%s\",\"stop_sequence\":", reason);
     if (stop && strcmp(reason, "stop_sequence") == 0)
         print_json_string(b, stop, strlen(stop));

@@ -200,7 +200,7 @@ void openai_remarks(struct buf *b, const struct answer *w)
 
 const char *openai_reason(const struct choice *ch)
 {
-    if (strcmp(ch->reason, "length") == 0)
+    if (choice_is_cut(ch))
         return "length";
     return ch->n_calls ? "tool_calls" : "stop";
 }

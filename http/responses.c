@@ -159,7 +159,7 @@ static void put_response(struct buf *b, const struct answer *w, enum stage stage
 {
     const struct choice *ch = &w->choices[0];
     const struct eng_stats nothing = {0};
-    const bool is_cut = stage == STAGE_ENDED && strcmp(ch->reason, "length") == 0;
+    const bool is_cut = stage == STAGE_ENDED && choice_is_cut(ch);
     const json_t *reasoning = field(w->ask.body, "reasoning");
     const char *status = stage == STAGE_BEGUN    ? "in_progress"
                          : stage == STAGE_FAILED ? "failed"
@@ -404,7 +404,7 @@ static void print_end(struct answer *w, struct choice *ch, struct buf *b)
         close_item(w, ch, "completed", b);
         open_message(w, b);
     }
-    close_item(w, ch, strcmp(ch->reason, "length") == 0 ? "incomplete" : "completed", b);
+    close_item(w, ch, choice_is_cut(ch) ? "incomplete" : "completed", b);
     event(o, b, "response.completed");
     buf_puts(b, ",\"response\":");
     put_response(b, w, STAGE_ENDED, NULL);

@@ -121,6 +121,8 @@ void print_debug_info(struct buf *b, const struct answer *w);
 /* The same in headers (x-chaski-seed, ..), where the style's objects have no place for it. In
  * `whole` only. */
 void answer_remark_headers(struct answer *w);
+/* The limit, or the request's deadline, cut the text. */
+bool choice_is_cut(const struct choice *ch);
 /* n random hex digits and a NUL. */
 void random_hex(char *out, size_t n);
 

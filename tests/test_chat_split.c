@@ -174,6 +174,16 @@ static const struct example {
     {"nothing", "[1, 2, 3] is a list", "[1, 2, 3] is a list", "", "", NULL, false},
     {"nothing", "{\"name\":\"get_weather\",\"arguments\":{\"city\":\"Rome\",\"days\":2}}", "", "",
      GET, NULL, false},
+    {"<tool_call>",
+     "```json\n{\n  \"name\": \"get_weather\",\n  \"arguments\": {\"city\": \"Rome\", \"days\": "
+     "2}\n}\n```\n",
+     "", "", GET, NULL, false},
+    {"nothing", "```\n[{\"name\": \"stop\", \"arguments\": {}}]\n``` Done.", "Done.", "", "stop {}",
+     NULL, false},
+    {"<tool_call>", "```json\n{\"name\": \"other\", \"arguments\": {}}\n```",
+     "```json\n{\"name\": \"other\", \"arguments\": {}}\n```", "", "", NULL, false},
+    {"<tool_call>", "```python\n{1}\n```", "```python\n{1}\n```", "", "", NULL, false},
+    {"<tool_call>", "```json\n", "```json\n", "", "", NULL, false},
 };
 enum { N_EXAMPLES = sizeof examples / sizeof *examples };
 

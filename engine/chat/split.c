@@ -30,6 +30,7 @@ struct chat_split {
     bool drops_blanks; /* S_BEGIN: blanks at the start are no text */
     bool after_call;   /* blanks between calls are no text */
     bool bare;         /* S_CALL: there was no tag */
+    bool fenced;       /* but the fence of a code block: its end is no text */
     size_t body_at;    /* S_CALL: bytes of the opening tag, and of blanks before it */
     size_t looked;     /* S_CALL: bytes in which no end was found */
     struct buf held;
@@ -297,6 +298,23 @@ static bool may_be_bare(const struct chat_split *s)
                         s->f->kind == CALLS_MISTRAL || s->f->kind == CALLS_GRANITE);
 }
 
+/* Bytes of "```json" and blanks in front of a call: small models write theirs as a block of code.
+ * -1: that is not decided. */
+static int fence(const struct chat_split *s, size_t at, bool end)
+{
+    size_t i = at + 3;
+    const int block = begins(s, at, "```", end);
+    const int json = block > 0 ? begins(s, i, "json", end) : 0;
+    if (block <= 0 || json < 0)
+        return block < 0 || json < 0 ? -1 : 0;
+    i += json ? 4 : 0;
+    while (i < s->held.n && is_blank(s->held.p[i]))
+        i++;
+    if (i == s->held.n)
+        return end ? 0 : -1;
+    return s->held.p[i] == '{' || s->held.p[i] == '[' ? (int)(i - at) : 0;
+}
+
 static bool take_begin(struct chat_split *s, bool end)
 {
     const size_t i = blanks(s);
@@ -304,8 +322,13 @@ static bool take_begin(struct chat_split *s, bool end)
         return false;
     if (s->drops_blanks)
         drop(s, i);
-    const size_t at = s->drops_blanks ? 0 : i;
+    size_t at = s->drops_blanks ? 0 : i;
     s->drops_blanks = false;
+    const int block = may_be_bare(s) ? fence(s, at, end) : 0;
+    if (block < 0)
+        return false;
+    s->fenced = block > 0;
+    at += (size_t)block;
     if (may_be_bare(s) && at < s->held.n && (s->held.p[at] == '{' || s->held.p[at] == '[')) {
         const int tag = s->f->open[0] ? begins(s, at, s->f->open[0], end) : 0;
         if (tag < 0)
@@ -466,7 +489,8 @@ static bool take_call(struct chat_split *s, bool end, struct chat_said *out)
         drop(s, n_all);
         s->after_call = true;
     }
-    s->state = good && (!s->f->close || s->bare) && s->f->body == BODY_JSON ? S_MORE : S_TEXT;
+    const bool json = s->f->body == BODY_JSON && (!s->f->close || s->bare);
+    s->state = good && (json || s->fenced) ? S_MORE : S_TEXT;
     s->body_at = 0;
     s->bare = false;
     return true;
@@ -475,7 +499,8 @@ static bool take_call(struct chat_split *s, bool end, struct chat_said *out)
 static bool take_more(struct chat_split *s, bool end)
 {
     size_t i = 0;
-    while (i < s->held.n && (is_blank(s->held.p[i]) || s->held.p[i] == ';' || s->held.p[i] == ','))
+    while (i < s->held.n && (is_blank(s->held.p[i]) || s->held.p[i] == ';' ||
+                             s->held.p[i] == ',' || (s->fenced && s->held.p[i] == '`')))
         i++;
     if (i == s->held.n) {
         if (end)
@@ -483,8 +508,11 @@ static bool take_more(struct chat_split *s, bool end)
         return false;
     }
     s->state = S_TEXT;
-    if (s->held.p[i] == '{' || s->held.p[i] == '[') {
+    const bool again = s->held.p[i] == '{' || s->held.p[i] == '[';
+    if (again || s->fenced)
         drop(s, i);
+    s->fenced &= again;
+    if (again) {
         const int tag = s->f->open[0] ? begins(s, 0, s->f->open[0], end) : 0;
         if (tag < 0) {
             s->state = S_MORE;

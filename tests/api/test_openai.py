@@ -409,6 +409,11 @@ TOOLS = [{"type": "function", "function": {"name": "f"}}]
     ({"tool_choice": {"type": "function", "function": {"name": "g"}}}, 400,
      'tool_choice: unknown tool'),
     ({"tool_choice": "sometimes"}, 400, "tool_choice"),
+    ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {
+        "mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]}}}, 400, "does not support tools"),
+    ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]}}, 400,
+     'tool_choice: unknown tool'),
+    ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, 200, ""),
     ({"parallel_tool_calls": "x"}, 400, "parallel_tool_calls"),
 ])
 def test_tool_choice(server, path, more, status, words):

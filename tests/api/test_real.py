@@ -106,6 +106,8 @@ def test_a_deadline_ends_the_answer(server):
     a = server.post(G, {**ask, "options": {**o, "deadline_ms": 1500}}).json()
     assert a["done_reason"] == "deadline" and a["eval_count"] > 0 and a["response"]
     assert a["total_duration"] < 5e9
+    cut = server.post("/v1/completions", {**ask, "options": {**o, "deadline_ms": 700}}).json()
+    assert cut["choices"][0]["finish_reason"] == "length"
     late = server.post(G, {**ask, "prompt": LONG, "options": {**o, "deadline_ms": 20}})
     assert late.status == 504 and "deadline of 20 ms" in late.json()["error"]
 
