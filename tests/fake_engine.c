@@ -272,14 +272,14 @@ static void say(struct eng_job *j, const char *text, size_t n, long i)
                                                    .n_logprobs = j->logprobs});
 }
 
-/* What is known of the prompt's tokens: "<s>", then each word with the blank before it, each with the
- * log-probability -n / 4. */
+/* What is known of the prompt's tokens: "<s>", then each word with the blank before it and each
+ * quote, each with the log-probability -n / 4. */
 static void score(struct eng_job *j)
 {
     struct eng_logprob list[64];
     size_t n = 0;
     for (const char *p = j->prompt; *p && n < 64; n++) {
-        const size_t len = 1 + strcspn(p + 1, " ");
+        const size_t len = *p == '"' ? 1 : 1 + strcspn(p + 1, " \"");
         list[n] = (struct eng_logprob){.bytes = p, .n = len, .logprob = -(double)(n + 1) / 4};
         p += len;
     }
