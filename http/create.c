@@ -17,6 +17,7 @@ struct making { /* a create request, read */
     struct store_name from;
     struct digest files[MAX_FILES];
     json_t *params, *licenses;
+    struct err template_why;
     bool stream;
 };
 
@@ -160,14 +161,22 @@ static const char *or_null(const char *s)
     return s && s[0] ? s : NULL;
 }
 
-static int check_template(const char *source, struct err *e)
+/* A TEMPLATE is a Go template; Jinja may be the file's own, as `show` told it: the store looks. */
+static int check_template(struct making *k, const char *source, struct err *e)
 {
     struct err why = {0};
     struct chat_template *t =
         source ? chat_template_new(CHAT_GO, source, strlen(source), &why) : NULL;
     if (source && !t)
-        return err_set(e, why.code, "template error: %s", why.text);
+        err_set(&k->template_why, why.code, "template error: %s", why.text);
     chat_template_free(t);
+    if (!source || t)
+        return 0;
+    if (!strstr(source, "{%")) {
+        *e = k->template_why;
+        return -1;
+    }
+    k->want.template_why = k->template_why.text;
     return 0;
 }
 
@@ -207,7 +216,7 @@ static int read_making(struct making *k, const char *p, size_t n, struct err *e)
         return err_set(e, ERR_INPUT, "neither 'from' or 'files' was specified");
     }
     w->template_text = or_null(w->template_text);
-    if (check_template(w->template_text, e) != 0)
+    if (check_template(k, w->template_text, e) != 0)
         return -1;
     w->system = or_null(w->system);
     w->renderer = or_null(w->renderer);

@@ -154,12 +154,12 @@ static json_t *show_json(struct call *c, const struct store_model *m, const json
     meta = eng_model_metadata(c->srv->cfg.eng, m, verbose, e);
     if (!meta)
         goto done;
-    if (store_modelfile_text(store, m, system, options, &file, e) != 0 ||
+    const char *template_text = m->template_text ? m->template_text : info->chat_template;
+    if (store_modelfile_text(store, m, system, template_text, options, &file, e) != 0 ||
         store_parameters_text(m->params, &params, e) != 0)
         goto done;
     if (!system)
         system = m->system;
-    const char *template_text = m->template_text ? m->template_text : info->chat_template;
     json_t *model_info = json_object_get(meta, "model_info");
     json_t *tensors = json_object_get(meta, "tensors");
     int bad = out == NULL;

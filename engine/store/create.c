@@ -254,9 +254,13 @@ static int put_texts(struct plan *p, struct err *e)
 {
     const struct store_create *c = p->c;
     if (c->template_text && c->template_text[0]) {
+        /* `show` tells the file's own template where there is no other: given back, it is none. */
+        if (c->template_why && !plan_is_own_template(p, c->template_text))
+            return err_set(e, ERR_INPUT, "%s", c->template_why);
         plan_remove(p, "template");
         plan_remove(p, "prompt");
-        if (plan_bytes(p, "template", c->template_text, strlen(c->template_text), e))
+        if (!c->template_why &&
+            plan_bytes(p, "template", c->template_text, strlen(c->template_text), e))
             return -1;
     }
     if (c->system && c->system[0]) {

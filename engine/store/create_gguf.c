@@ -106,6 +106,26 @@ static int add_gguf(struct plan *p, const struct gguf *g, const struct digest *f
     return kind == FILE_MODEL ? config_of_gguf(p, &f, e) : 0;
 }
 
+bool plan_is_own_template(struct plan *p, const char *template_text)
+{
+    char type[128];
+    plan_media(type, "model");
+    for (size_t i = 0; i < p->n; i++) {
+        if (strcmp(p->items[i].l.media_type, type))
+            continue;
+        struct text own = {0};
+        const int fd = store_blob_open(p->s, &p->items[i].l.digest, NULL);
+        struct gguf *g = fd < 0 ? NULL : gguf_open_fds(&fd, 1, "the GGUF", NULL);
+        const bool is_own = g && gguf_get_text(g, "tokenizer.chat_template", &own, NULL) == 1 &&
+                            text_is(own, template_text);
+        gguf_close(g);
+        if (fd >= 0)
+            close(fd);
+        return is_own;
+    }
+    return false;
+}
+
 int plan_take_files(struct plan *p, store_status status, void *arg, struct err *e)
 {
     const struct store_create *c = p->c;

@@ -31,5 +31,6 @@ int plan_config_text(struct plan *p, const char *key, const char *v, struct err 
 
 /* create_gguf.c */
 int plan_take_files(struct plan *p, store_status status, void *arg, struct err *e);
+bool plan_is_own_template(struct plan *p, const char *template_text); /* the model file's */
 
 #endif

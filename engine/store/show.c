@@ -273,7 +273,8 @@ static void put_messages(struct buf *out, const json_t *messages)
 }
 
 int store_modelfile_text(struct store *s, const struct store_model *m, const char *system,
-                         const json_t *options, struct buf *out, struct err *e)
+                         const char *template_text, const json_t *options, struct buf *out,
+                         struct err *e)
 {
     char name[STORE_NAME_TEXT];
     json_t *params = json_copy(m->params);
@@ -293,7 +294,7 @@ int store_modelfile_text(struct store *s, const struct store_model *m, const cha
     put_layers(out, s, m, "adapter", "ADAPTER");
     put_layers(out, s, m, "draft", "DRAFT");
     put_layers(out, s, m, "projector", "FROM");
-    put_command(out, "TEMPLATE", m->template_text ? m->template_text : "{{ .Prompt }}");
+    put_command(out, "TEMPLATE", template_text ? template_text : "{{ .Prompt }}");
     const char *sys = system && system[0] ? system : m->system;
     if (sys && sys[0])
         put_command(out, "SYSTEM", sys);

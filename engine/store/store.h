@@ -141,9 +141,10 @@ void store_human_count(uint64_t n, char out[24]);
 /* The `parameters` text of show: a line a value, key padded to 30 columns, sorted; "" if none. */
 int store_parameters_text(const json_t *params, struct buf *out, struct err *e);
 /* The Modelfile that would make this model again. `system`, `options`: given in the request, or
- * NULL. */
+ * NULL. `template_text`: the one in use, which may be the file's own; NULL: none. */
 int store_modelfile_text(struct store *s, const struct store_model *m, const char *system,
-                         const json_t *options, struct buf *out, struct err *e);
+                         const char *template_text, const json_t *options, struct buf *out,
+                         struct err *e);
 
 /* ---- options by name (spec/api.md, 4.2) ------------------------------------------------ */
 
@@ -172,6 +173,7 @@ struct store_create { /* a create request, parsed; strings may be NULL = not giv
     size_t n_files;
     const struct store_name *from; /* or NULL: an existing model whose layers are taken over */
     const char *template_text, *system;
+    const char *template_why; /* not NULL: an error, unless the text is the file's own template */
     const json_t *params;   /* object or NULL; laid over the base's, key by key; typed already */
     const json_t *messages; /* array or NULL */
     const json_t *licenses; /* array of strings or NULL; added */

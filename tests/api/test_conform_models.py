@@ -127,6 +127,20 @@ def test_modelfile_text(made):
     assert where == sorted(where)
 
 
+def test_the_shown_template_given_back_is_none(server):
+    """`show` tells the file's Jinja: a Modelfile made from it makes the same model again."""
+    shown = server.post("/api/show", {"model": "m"}).json()
+    assert shown["template"] in shown["modelfile"] and "{%" in shown["template"]
+    server.create("back", **{"from": "m", "template": "[{{ .Prompt }}]"})
+    assert server.post("/api/show", {"model": "back"}).json()["template"] == "[{{ .Prompt }}]"
+    server.create("back", **{"from": "back", "template": shown["template"]})
+    again = server.post("/api/show", {"model": "back"}).json()
+    assert again["template"] == shown["template"] and again["capabilities"] == shown["capabilities"]
+    a = server.post("/api/create", {"model": "back", "from": "m", "template": shown["template"] + " "})
+    assert a.status == 400 and a.json()["error"].startswith("template error: template: :1: ")
+    server.ask("DELETE", "/api/delete", {"model": "back"})
+
+
 # ---- 16.3 to 16.5 ---------------------------------------------------------------------------------
 
 
