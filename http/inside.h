@@ -368,5 +368,6 @@ void on_web_fetch(struct call *c);
 enum not_found { NAME_SHORT, NAME_AS_SENT, NAME_TO_PULL };
 struct store_model *model_find(struct call *c, const char *text, enum not_found how);
 json_t *tag_row(struct call *c, const struct store_model *m); /* of /api/tags; NULL without memory */
+json_t *time_json(int64_t ns); /* RFC 3339 */
 json_t *capabilities_json(const struct eng_info *info, const struct store_model *m);
 #endif

@@ -79,7 +79,7 @@ static const struct eng_info *info_or_null(struct call *c, const struct store_mo
     return info;
 }
 
-static json_t *time_json(int64_t ns)
+json_t *time_json(int64_t ns)
 {
     char text[TIME_TEXT];
     print_time(ns, text);

@@ -346,6 +346,8 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
         path[0] = 0;
     c->route = find_route(method, path, &tail);
     c->shape = shape_of(path);
+    if (strncmp(path, "/v1/models", 10) == 0 && header(req, "anthropic-version").p)
+        c->shape = &shape_anthropic;
     journal_id(s->journal, header(req, "x-request-id"), c->id);
     if (c->shape->opened)
         c->shape->opened(c);

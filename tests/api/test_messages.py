@@ -449,6 +449,15 @@ def test_client_history_goes_round(client):
     assert m.content[0].text
 
 
+def test_models_in_the_form_of_this_client(client, make_server):
+    rows = client.models.list().data
+    assert rows[0].type == "model" and "m:latest" in [m.display_name for m in rows]
+    assert client.models.retrieve("m").created_at.year > 2020
+    headers = {"anthropic-version": "2023-06-01"}
+    assert make_server(model=False).get("/v1/models", headers=headers).json() == {
+        "data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
 def test_client_count_tokens(client):
     assert client.messages.count_tokens(model="m", messages=HI).input_tokens > 5
 

@@ -55,11 +55,13 @@ real('tokens are counted', async () => {
 });
 
 both('models', async () => {
-    const ids = [];
-    for await (const m of client.models.list()) ids.push(m.id);
-    assert.ok(ids.includes('m:latest'));
+    const seen = [];
+    for await (const m of client.models.list({ limit: 5 })) seen.push(m);
+    const { type, display_name, created_at } = seen.find((m) => m.id === 'm:latest');
+    assert.deepEqual([type, display_name], ['model', 'm:latest']);
+    assert.ok(Date.parse(created_at) > 0);
     assert.equal((await client.models.retrieve('m')).id, 'm');
-    await assert.rejects(client.models.retrieve('nope'), Anthropic.NotFoundError);
+    await assert.rejects(client.models.retrieve('nope'), (e) => e.error.error.type === 'not_found_error');
 });
 
 both('classes of errors', async () => {
