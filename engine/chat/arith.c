@@ -110,6 +110,8 @@ static struct val float_op(struct tpl *c, int op, double a, double b)
     case K_DIV: return tpl_float(a / b);
     case K_FLOORDIV: {
         double q = (a - float_mod(a, b)) / b, f = floor(q);
+        if (q == 0) /* a zero has the sign of the quotient */
+            return tpl_float(copysign(0.0, a / b));
         return tpl_float(q - f > 0.5 ? f + 1 : f);
     }
     case K_MOD: return tpl_float(float_mod(a, b));

@@ -126,8 +126,8 @@ static bool compare(struct tpl *c, int op, struct val a, struct val b)
     case K_LT: return tpl_less(c, a, b, "<");
     case K_GT: return tpl_less(c, b, a, ">");
     /* NaN apart, a <= b is not b < a. */
-    case K_LE: return tpl_equal(c, a, b) || tpl_less(c, a, b, "<=");
-    case K_GE: return tpl_equal(c, a, b) || tpl_less(c, b, a, ">=");
+    case K_LE: return tpl_less(c, a, b, "<=") || tpl_equal(c, a, b);
+    case K_GE: return tpl_less(c, b, a, ">=") || tpl_equal(c, a, b);
     case OP_IN: return tpl_contains(c, a, b);
     default: return !tpl_contains(c, a, b);
     }

@@ -124,7 +124,13 @@ FILTER(f_int)
         tpl_need_defined(c, self);
         return other;
     }
-    return isfinite(d) && fabs(d) < 9.2e18 ? tpl_int((int64_t)d) : other;
+    if (!isfinite(d))
+        return other;
+    if (fabs(d) < 9.2e18)
+        return tpl_int((int64_t)d);
+    char b[400];
+    snprintf(b, sizeof b, "%.0f", d);
+    return (struct val){.type = T_BIG, .s = tpl_str_copy(c, b, strlen(b), false)};
 }
 
 FILTER(f_float)
@@ -148,7 +154,8 @@ FILTER(f_round)
     double d = tpl_number(self);
     if (how && (tpl_str_is(how, "ceil") || tpl_str_is(how, "floor"))) {
         double scale = pow(10, (double)p);
-        return tpl_float((tpl_str_is(how, "ceil") ? ceil(d * scale) : floor(d * scale)) / scale);
+        double r = tpl_str_is(how, "ceil") ? ceil(d * scale) : floor(d * scale);
+        return tpl_float((r + 0.0) / scale); /* Python's ceil is an int: it has no -0 */
     }
     if (how && !tpl_str_is(how, "common"))
         tpl_fail(c, "method must be common, ceil or floor");
@@ -188,7 +195,7 @@ FILTER(f_filesizeformat)
     if (n == 1)
         return tpl_strz(c, "1 Byte");
     if (n < base) {
-        snprintf(b, sizeof b, "%.0f Bytes", trunc(n));
+        snprintf(b, sizeof b, "%.0f Bytes", trunc(n) + 0.0);
     } else {
         int i = 0;
         for (unit = base * base; i < 7 && n >= unit; unit *= base)

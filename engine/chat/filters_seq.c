@@ -1,4 +1,5 @@
 /* engine/chat/filters_seq.c - filters on lists and dicts: order, groups, ends. */
+#include <math.h>
 #include <string.h>
 #include "engine/chat/syntax.h"
 
@@ -51,7 +52,7 @@ struct val tpl_attr_path(struct tpl *c, struct val item, struct val path)
 struct order {
     const struct val *attrs; /* paths */
     size_t n_attrs;
-    bool many; /* a list of keys, even of one: two undefined ones are equal there */
+    bool many; /* a list of keys, even of one: two that have no order may be equal there */
     bool fold; /* texts without case */
     bool reverse;
 };
@@ -77,15 +78,13 @@ static struct list *sorted(struct tpl *c, struct val v, struct order *o)
     struct list *l = fresh(c, v);
     for (size_t i = 0; i < l->n; i++) {
         struct val key = l->v[i];
-        if (o->n_attrs == 1 && !o->many) {
+        if (!o->many) {
             key = sort_key(c, tpl_attr_path(c, key, o->attrs[0]), o);
-        } else if (o->n_attrs) {
+        } else {
             struct list *keys = tpl_list(c, L_LIST, o->n_attrs);
             for (size_t k = 0; k < o->n_attrs; k++)
                 tpl_list_add(c, keys, sort_key(c, tpl_attr_path(c, l->v[i], o->attrs[k]), o));
             key = tpl_list_val(keys);
-        } else {
-            key = sort_key(c, key, o);
         }
         l->v[i] = tpl_pair(c, key, l->v[i]);
     }
@@ -102,7 +101,8 @@ static struct list *without_keys(struct list *l)
 
 FILTER(f_sort)
 {
-    struct order o = {.fold = !tpl_truth(a[1]), .reverse = tpl_truth(a[0])};
+    struct order o = {.attrs = &a[2], .n_attrs = 1, .many = true, .fold = !tpl_truth(a[1]),
+                      .reverse = tpl_truth(a[0])};
     if (a[2].type == T_STR) { /* several attributes, by commas */
         struct methods m = tpl_methods("split", 5);
         struct val comma = tpl_strz(c, ",");
@@ -110,10 +110,6 @@ FILTER(f_sort)
         struct list *l = tpl_items(c, tpl_run_func(c, m.str, a[2], &args));
         o.attrs = l->v;
         o.n_attrs = l->n;
-        o.many = true;
-    } else if (a[2].type != T_ABSENT && a[2].type != T_NONE) {
-        o.attrs = &a[2];
-        o.n_attrs = 1;
     }
     if (self.type == T_UNDEF)
         return tpl_list_val(tpl_list(c, L_LIST, 0));
@@ -270,6 +266,8 @@ FILTER(f_reverse)
         l->v[i] = l->v[l->n - 1 - i];
         l->v[l->n - 1 - i] = v;
     }
+    if (self.type == T_LIST && self.l->kind == L_GEN)
+        return tpl_list_val(l); /* what has no end to begin at becomes a list */
     if (self.type != T_STR)
         return generator(l);
     struct sink k;
@@ -289,7 +287,10 @@ static size_t size_of(struct tpl *c, struct val v, const char *what)
 
 FILTER(f_batch)
 {
-    size_t n = size_of(c, a[0], "batch");
+    struct val count = a[0]; /* half of a length is a float */
+    if (count.type == T_FLOAT && count.f >= 1 && count.f <= TPL_MAX_ITEMS && count.f == floor(count.f))
+        count = tpl_int((int64_t)count.f);
+    size_t n = size_of(c, count, "batch");
     struct list *l = tpl_items(c, self), *r = tpl_list(c, L_LIST, 0), *one = NULL;
     for (size_t i = 0; i < l->n; i++) {
         if (i % n == 0)
@@ -313,7 +314,7 @@ FILTER(f_slice)
         struct list *one = tpl_list(c, L_LIST, 0);
         for (size_t k = each + (i < more); k > 0; k--)
             tpl_list_add(c, one, l->v[at++]);
-        if (a[1].type != T_ABSENT && a[1].type != T_NONE && i >= more && more)
+        if (a[1].type != T_ABSENT && a[1].type != T_NONE && i >= more)
             tpl_list_add(c, one, a[1]);
         tpl_list_add(c, r, tpl_list_val(one));
         tpl_charge(c, 1 + one->n / 8);

@@ -1,4 +1,5 @@
 /* engine/chat/filters_text.c - filters from text to text. */
+#include <ctype.h>
 #include <string.h>
 #include "engine/chat/template.h"
 
@@ -133,38 +134,85 @@ FILTER(f_wordcount)
     return tpl_int(n);
 }
 
-static void wrap_line(struct tpl *c, struct sink *k, struct str *line, size_t width, bool cut,
-                      const struct str *nl)
+static bool is_letter(char ch)
 {
-    size_t col = 0;
-    bool first = true;
-    struct methods m = tpl_methods("split", 5);
-    struct val blank = tpl_strz(c, " ");
-    struct args args = {.pos = &blank, .n_pos = 1};
-    struct list *words = tpl_items(c, tpl_run_func(c, m.str, tpl_str_val(line), &args));
-    for (size_t i = 0; i < words->n; i++) {
-        struct str *w = words->v[i].s;
-        size_t n = tpl_str_chars(c, w);
-        if (!first && col + 1 + n > width) {
-            tpl_put_str(c, k, nl);
-            col = 0;
-            first = true;
-        }
-        if (!first) {
-            tpl_put(c, k, " ", 1, false);
-            col++;
-        }
-        while (cut && n > width) {
-            size_t at = tpl_str_offset(c, w, width);
-            tpl_put_part(c, k, w, 0, at);
-            tpl_put_str(c, k, nl);
-            w = tpl_str_part(c, w, at, w->n);
-            n -= width;
-        }
-        tpl_put_str(c, k, w);
-        col += n;
-        first = false;
+    return ((ch | 32) >= 'a' && (ch | 32) <= 'z') || ch == '_' || (unsigned char)ch >= 0x80;
+}
+
+/* Two hyphens or more between words, a piece of their own: the place behind them, or 0. */
+static size_t dashes(const struct str *s, size_t at)
+{
+    size_t i = at;
+    while (i < s->n && s->p[i] == '-')
+        i++;
+    return at && i >= at + 2 && i < s->n && (is_letter(s->p[i]) || isdigit((unsigned char)s->p[i])) &&
+                   (isalnum((unsigned char)s->p[at - 1]) || is_letter(s->p[at - 1]) ||
+                    strchr("!\"'&.,?", s->p[at - 1]))
+               ? i : 0;
+}
+
+/* The end of the piece at `at`: blanks, or a word, or its part up to a hyphen between letters. */
+static size_t piece_end(const struct str *s, size_t at, bool hyphens)
+{
+    static const char blanks[] = "\t\n\v\f\r ";
+    bool blank = memchr(blanks, s->p[at], 6) != NULL;
+    size_t i = hyphens ? dashes(s, at) : 0;
+    if (i)
+        return i;
+    for (i = at + 1; i < s->n && (memchr(blanks, s->p[i], 6) != NULL) == blank; i++) {
+        if (!hyphens || blank)
+            continue;
+        if (s->p[i] == '-' && s->p[i - 1] != '-' && dashes(s, i))
+            break;
+        size_t k = i + 1 + (i + 1 < s->n && s->p[i + 1] == '-');
+        if (s->p[i - 1] == '-' && i >= 3 && is_letter(s->p[i - 2]) && is_letter(s->p[i - 3]) &&
+            k < s->n && is_letter(s->p[i]) && is_letter(s->p[k]))
+            break;
     }
+    return i;
+}
+
+/* Python's textwrap: blanks at the ends of lines go, but not those that begin the text. */
+static void wrap_line(struct tpl *c, struct sink *k, struct str *line, size_t width, bool cut,
+                      bool hyphens, const struct str *nl)
+{
+    size_t at = 0, col = 0, from = 0, end = 0; /* from..end: the line in work, without its blanks */
+    bool any = false;
+    while (at < line->n) {
+        size_t next = piece_end(line, at, hyphens);
+        struct str *piece = tpl_str_part(c, line, at, next);
+        size_t n = tpl_str_chars(c, piece);
+        bool blank = !tpl_trim(c, piece, NULL, true, true)->n;
+        tpl_charge(c, 1 + piece->n / 32);
+        if (col + n <= width && (col || !any || !blank)) {
+            col += n;
+            at = next;
+            end = blank ? end : next;
+            continue;
+        }
+        if (blank) {
+            at = next;
+        } else if (n > width && cut) { /* fill the line, and go on with the rest */
+            next = at + tpl_str_offset(c, piece, width - col);
+            const char *hyphen = hyphens ? memrchr(piece->p, '-', next - at) : NULL;
+            if (hyphen && strspn(piece->p, "-") < (size_t)(hyphen - piece->p))
+                next = at + (size_t)(hyphen + 1 - piece->p);
+            end = at = next;
+        } else if (n > width && !col) {
+            end = at = next;
+        }
+        if (end > from) {
+            if (any)
+                tpl_put_str(c, k, nl);
+            tpl_put_part(c, k, line, from, end);
+            any = true;
+        }
+        from = end = at;
+        col = 0;
+    }
+    if (any && end > from)
+        tpl_put_str(c, k, nl);
+    tpl_put_part(c, k, line, from, end);
 }
 
 FILTER(f_wordwrap)
@@ -172,6 +220,7 @@ FILTER(f_wordwrap)
     struct str *s = tpl_need_str(c, self, "the text of wordwrap");
     int64_t width = a[0].type == T_ABSENT ? 79 : tpl_need_int(c, a[0], "width");
     bool cut = a[1].type == T_ABSENT || tpl_truth(a[1]);
+    bool hyphens = a[3].type == T_ABSENT || tpl_truth(a[3]);
     struct str *nl = a[2].type == T_ABSENT || a[2].type == T_NONE ? tpl_str(c, "\n", 1, false)
                                                                   : tpl_to_str(c, a[2]);
     if (width < 1)
@@ -182,12 +231,62 @@ FILTER(f_wordwrap)
     for (size_t i = 0; i < lines->n; i++) {
         if (i)
             tpl_put_str(c, &k, nl);
-        wrap_line(c, &k, lines->v[i].s, (size_t)width, cut, nl);
+        wrap_line(c, &k, lines->v[i].s, (size_t)width, cut, hyphens, nl);
     }
     return TEXT(tpl_sink_str(c, &k));
 }
 
-/* Tags and comments go; runs of white space become one blank. */
+/* Length of the entity at `at` and its character; 0: none. Names but these few stay as they are. */
+static size_t entity(const struct str *s, size_t at, uint32_t *cp)
+{
+    static const struct {
+        const char *name;
+        uint32_t cp;
+    } names[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''},
+                 {"&nbsp;", 0xa0}};
+    size_t room = s->n - at, i = at + 2;
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strlen(names[k].name) <= room &&
+            !memcmp(s->p + at, names[k].name, strlen(names[k].name))) {
+            *cp = names[k].cp;
+            return strlen(names[k].name);
+        }
+    if (room < 4 || s->p[at + 1] != '#')
+        return 0;
+    bool hex = (s->p[i] | 32) == 'x';
+    *cp = 0;
+    for (i += hex; i < s->n && i < at + 10; i++) {
+        char ch = s->p[i];
+        if (ch == ';')
+            break;
+        if (!(ch >= '0' && ch <= '9') && !(hex && (ch | 32) >= 'a' && (ch | 32) <= 'f'))
+            return 0;
+        *cp = *cp * (hex ? 16 : 10) + (uint32_t)(ch <= '9' ? ch - '0' : (ch | 32) - 'a' + 10);
+    }
+    bool good = i < s->n && s->p[i] == ';' && i > at + 2 + hex && *cp >= 32 && *cp <= 0x10ffff &&
+                (*cp < 0x7f || *cp > 0x9f) && (*cp < 0xd800 || *cp > 0xdfff);
+    return good ? i + 1 - at : 0;
+}
+
+static struct str *unescape_html(struct tpl *c, const struct str *s)
+{
+    struct sink k;
+    size_t from = 0, at, n;
+    uint32_t cp;
+    tpl_sink(c, &k);
+    for (size_t i = 0; (at = tpl_find(s, i, "&", 1)) != SIZE_MAX; i = from > at ? from : at + 1) {
+        tpl_charge(c, 1);
+        if (!(n = entity(s, at, &cp)))
+            continue;
+        tpl_put_part(c, &k, s, from, at);
+        tpl_putc(c, &k, cp, false);
+        from = at + n;
+    }
+    tpl_put_part(c, &k, s, from, s->n);
+    return tpl_sink_str(c, &k);
+}
+
+/* Tags and comments go; runs of white space become one blank; entities their characters. */
 FILTER(f_striptags)
 {
     struct str *s = tpl_to_str(c, self);
@@ -215,7 +314,7 @@ FILTER(f_striptags)
             tpl_put(c, &k, " ", 1, false);
         tpl_put_str(c, &k, l->v[i].s);
     }
-    return TEXT(tpl_sink_str(c, &k));
+    return TEXT(unescape_html(c, tpl_sink_str(c, &k)));
 }
 
 static void put_quoted(struct tpl *c, struct sink *k, struct val v, bool query)

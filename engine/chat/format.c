@@ -12,9 +12,10 @@ struct spec {
     char fill[5]; /* one character */
     char align;   /* < > = ^ or 0 */
     char sign;    /* + or blank, or 0 */
-    bool alt, zero, comma;
+    bool alt, zero;
+    char group;           /* , or _ between thousands, or 0 */
     int width, precision; /* -1: not given */
-    char type;
+    char type;            /* 0: of a float, as it prints */
 };
 
 static int read_int(struct tpl *c, const char **p, const char *end)
@@ -30,38 +31,72 @@ static int read_int(struct tpl *c, const char **p, const char *end)
 
 static int64_t to_int(struct tpl *c, struct val v, char type)
 {
-    if (v.type == T_FLOAT && fabs(v.f) < 9e18)
-        return (int64_t)v.f;
     if (v.type != T_INT && v.type != T_BOOL) {
         tpl_need_defined(c, v);
-        tpl_fail(c, "%%%c format: a real number is required, not %s", type, tpl_type_name(v));
+        tpl_fail(c, "%%%c format: an integer is required, not %s", type, tpl_type_name(v));
     }
     return tpl_to_index(c, v);
+}
+
+/* Digits of a whole number without its sign, into b of 1400 bytes. */
+static void whole_text(struct tpl *c, struct val v, const struct spec *f, char *b, bool *minus)
+{
+    if (v.type == T_FLOAT && isfinite(v.f) && strchr("diu", f->type)) {
+        *minus = v.f <= -1;
+        snprintf(b, 1400, "%.0f", trunc(fabs(v.f)));
+        return;
+    }
+    int64_t i = to_int(c, v, f->type);
+    uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    const char mark[] = {'0', f->type, 0}, *before = f->alt ? mark : "";
+    int digits = f->precision < 0 ? 1 : f->precision;
+    *minus = i < 0;
+    if (f->type == 'x')
+        snprintf(b, 1400, "%s%.*" PRIx64, before, digits, u);
+    else if (f->type == 'X')
+        snprintf(b, 1400, "%s%.*" PRIX64, before, digits, u);
+    else if (f->type == 'o')
+        snprintf(b, 1400, "%s%.*" PRIo64, before, digits, u);
+    else if (f->type == 'b') {
+        size_t n = strlen(strcpy(b, before));
+        for (int k = 63; k >= 0; k--)
+            if (u >> k || k == 0)
+                b[n++] = (char)('0' + ((u >> k) & 1));
+        b[n] = 0;
+    } else {
+        snprintf(b, 1400, "%.*" PRIu64, digits, u);
+    }
+}
+
+/* A float in at most `prec` digits with a point or an exponent, always; prec < 0: as many as it
+ * takes. */
+static void float_text(double d, int prec, char *b)
+{
+    if (prec < 0) {
+        tpl_float_text(d, b);
+        return;
+    }
+    if (prec == 0)
+        prec = 1;
+    snprintf(b, 1400, "%.*e", prec - 1, d);
+    int exponent = atoi(strchr(b, 'e') + 1), digits = prec;
+    if (exponent >= -4 && exponent < prec - 1) {
+        snprintf(b, 1400, "%.*g", prec, d);
+        if (!strchr(b, '.'))
+            strcat(b, ".0");
+        return;
+    }
+    while (digits > 1 && b[digits] == '0') /* d.ddd: the last digit stands at `digits` */
+        digits--;
+    snprintf(b, 1400, "%.*e", digits - 1, d);
 }
 
 /* Digits of a number without its sign, into b of 1400 bytes. */
 static void number_text(struct tpl *c, struct val v, const struct spec *f, char *b, bool *minus)
 {
     int prec = f->precision < 0 ? 6 : f->precision;
-    if (strchr("dioxXubc", f->type)) {
-        int64_t i = to_int(c, v, f->type);
-        uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
-        *minus = i < 0;
-        if (f->type == 'x')
-            snprintf(b, 1400, "%s%" PRIx64, f->alt ? "0x" : "", u);
-        else if (f->type == 'X')
-            snprintf(b, 1400, "%s%" PRIX64, f->alt ? "0X" : "", u);
-        else if (f->type == 'o')
-            snprintf(b, 1400, "%s%" PRIo64, f->alt ? "0o" : "", u);
-        else if (f->type == 'b') {
-            size_t n = 0;
-            for (int k = 63; k >= 0; k--)
-                if (u >> k || k == 0)
-                    b[n++] = (char)('0' + ((u >> k) & 1));
-            b[n] = 0;
-        } else {
-            snprintf(b, 1400, "%" PRIu64, u);
-        }
+    if (f->type && strchr("dioxXub", f->type)) {
+        whole_text(c, v, f, b, minus);
         return;
     }
     if (!tpl_is_number(v)) {
@@ -73,6 +108,8 @@ static void number_text(struct tpl *c, struct val v, const struct spec *f, char 
     d = fabs(d);
     if (isnan(d) || isinf(d))
         strcpy(b, isnan(d) ? "nan" : "inf");
+    else if (!f->type)
+        float_text(d, f->precision, b);
     else if (f->type == 'f' || f->type == 'F' || f->type == '%')
         snprintf(b, 1400, "%.*f%s", prec, d, f->type == '%' ? "%" : "");
     else if (f->type == 'e')
@@ -85,7 +122,7 @@ static void number_text(struct tpl *c, struct val v, const struct spec *f, char 
         snprintf(b, 1400, "%.*g", prec, d);
 }
 
-static void thousands(char *b)
+static void thousands(char *b, char mark)
 {
     size_t n = strspn(b, "0123456789");
     char out[1900];
@@ -93,7 +130,7 @@ static void thousands(char *b)
     for (size_t i = 0; i < n; i++) {
         out[k++] = b[i];
         if (i + 1 < n && (n - 1 - i) % 3 == 0)
-            out[k++] = ',';
+            out[k++] = mark;
     }
     snprintf(out + k, sizeof out - k, "%s", b + n);
     snprintf(b, 1900, "%s", out);
@@ -117,8 +154,8 @@ static void put_number(struct tpl *c, struct sink *k, struct val v, const struct
     char b[1900];
     bool minus = false;
     number_text(c, v, f, b, &minus);
-    if (f->comma)
-        thousands(b);
+    if (f->group)
+        thousands(b, f->group);
     const char *sign = minus ? "-" : f->sign == '+' ? "+" : f->sign == ' ' ? " " : "";
     char align = f->align ? f->align : f->zero ? '=' : '>';
     size_t n = strlen(sign) + strlen(b);
@@ -134,6 +171,18 @@ static void put_number(struct tpl *c, struct sink *k, struct val v, const struct
     tpl_puts(c, &one, sign);
     tpl_puts(c, &one, b);
     put_padded(c, k, tpl_sink_str(c, &one), f, align);
+}
+
+static struct str *character(struct tpl *c, struct val v)
+{
+    if (v.type == T_STR && tpl_str_chars(c, v.s) == 1)
+        return v.s;
+    int64_t cp = to_int(c, v, 'c');
+    if (cp < 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+        tpl_fail(c, "%%c arg not in range(0x110000)");
+    struct sink k;
+    tpl_putc(c, tpl_sink(c, &k), (uint32_t)cp, false);
+    return tpl_sink_str(c, &k);
 }
 
 static struct str *cut(struct tpl *c, struct str *s, int precision)
@@ -175,6 +224,18 @@ static struct val named_arg(struct tpl *c, struct percent *x, const char *p, siz
     tpl_fail(c, "format requires a mapping");
 }
 
+/* A width or precision: digits, or * for one of the arguments. -1: none. */
+static int read_size(struct tpl *c, struct percent *x, const char **p, const char *end)
+{
+    if (*p == end || **p != '*')
+        return read_int(c, p, end);
+    int64_t n = to_int(c, next_arg(c, x), '*');
+    if (n > 1000)
+        tpl_fail(c, "a width or precision of more than 1000");
+    (*p)++;
+    return n < 0 ? -1 : (int)n;
+}
+
 static const char *read_percent(struct tpl *c, struct percent *x, const char *p, const char *end,
                                 struct spec *f)
 {
@@ -186,17 +247,10 @@ static const char *read_percent(struct tpl *c, struct percent *x, const char *p,
         if (*p == '+' || (*p == ' ' && f->sign != '+'))
             f->sign = *p;
     }
-    if (p < end && *p == '*') {
-        f->width = (int)to_int(c, next_arg(c, x), 'd');
-        if (f->width > 1000)
-            tpl_fail(c, "a width or precision of more than 1000");
-        p++;
-    } else {
-        f->width = read_int(c, &p, end);
-    }
+    f->width = read_size(c, x, &p, end);
     if (p < end && *p == '.') {
         p++;
-        f->precision = read_int(c, &p, end);
+        f->precision = read_size(c, x, &p, end);
         if (f->precision < 0)
             f->precision = 0;
     }
@@ -212,7 +266,8 @@ static void put_percent(struct tpl *c, struct sink *k, struct val v, const struc
 {
     struct sink one;
     switch (f->type) {
-    case 's': put_padded(c, k, cut(c, tpl_to_str(c, v), f->precision), f, f->align ? '<' : '>');
+    case 's':
+        put_padded(c, k, cut(c, tpl_to_str(c, v), f->precision), f, f->align ? '<' : '>');
         return;
     case 'r':
     case 'a':
@@ -220,20 +275,24 @@ static void put_percent(struct tpl *c, struct sink *k, struct val v, const struc
         put_padded(c, k, cut(c, tpl_sink_str(c, &one), f->precision), f, f->align ? '<' : '>');
         return;
     case 'c':
-        if (v.type == T_STR && tpl_str_chars(c, v.s) == 1) {
-            tpl_put_str(c, k, v.s);
-        } else {
-            int64_t cp = to_int(c, v, 'c');
-            if (cp < 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
-                tpl_fail(c, "%%c arg not in range(0x110000)");
-            tpl_putc(c, k, (uint32_t)cp, false);
-        }
+        put_padded(c, k, character(c, v), f, f->align ? '<' : '>');
         return;
-    case 'd': case 'i': case 'u': case 'o': case 'x': case 'X':
-    case 'e': case 'E': case 'f': case 'F': case 'g': case 'G':
+    case 'd':
+    case 'i':
+    case 'u':
+    case 'o':
+    case 'x':
+    case 'X':
+    case 'e':
+    case 'E':
+    case 'f':
+    case 'F':
+    case 'g':
+    case 'G':
         put_number(c, k, v, f);
         return;
-    default: tpl_fail(c, "unsupported format character (0x%x)", (unsigned char)f->type);
+    default:
+        tpl_fail(c, "unsupported format character (0x%x)", (unsigned char)f->type);
     }
 }
 
@@ -282,7 +341,8 @@ static void read_spec(struct tpl *c, const char *p, const char *end, struct spec
     uint32_t cp;
     bool bad;
     size_t n = p < end ? text_decode(p, (size_t)(end - p), &cp, &bad) : 0;
-    if (n && p + n < end && strchr("<>=^", p[n]) && p[n]) {
+    bool filled = n && p + n < end && strchr("<>=^", p[n]) && p[n];
+    if (filled) {
         memcpy(f->fill, p, n);
         f->fill[n] = 0;
         f->align = p[n];
@@ -298,13 +358,13 @@ static void read_spec(struct tpl *c, const char *p, const char *end, struct spec
     }
     if (p < end && *p == '0') {
         f->zero = true;
+        if (!filled)
+            strcpy(f->fill, "0");
         p++;
     }
     f->width = read_int(c, &p, end);
-    if (p < end && (*p == ',' || *p == '_')) {
-        f->comma = true;
-        p++;
-    }
+    if (p < end && (*p == ',' || *p == '_'))
+        f->group = *p++;
     if (p < end && *p == '.') {
         p++;
         f->precision = read_int(c, &p, end);
@@ -323,28 +383,28 @@ static void put_formatted(struct tpl *c, struct sink *k, struct val v, const cha
         return;
     }
     read_spec(c, p, end, &f);
-    if (tpl_is_number(v) && (v.type != T_BOOL || f.type)) {
-        bool general = !f.type;
-        if (general)
-            f.type = v.type == T_FLOAT ? (f.precision < 0 ? 's' : 'g') : 'd';
-        if (f.type == 'n')
-            f.type = v.type == T_FLOAT ? 'g' : 'd';
-        if (v.type == T_FLOAT && strchr("doxXbc", f.type))
-            tpl_fail(c, "Unknown format code '%c' for object of type 'float'", f.type);
-        if (f.type != 's') {
-            if (!strchr("doxXbeEfFgG%", f.type))
-                tpl_fail(c, "Unknown format code for object of type '%s'", tpl_type_name(v));
-            put_number(c, k, v, &f);
-            return;
-        }
-        if (!general)
-            tpl_fail(c, "Unknown format code 's' for object of type '%s'", tpl_type_name(v));
-        put_padded(c, k, tpl_to_str(c, v), &f, f.align ? f.align : '>');
+    if (v.type == T_STR && (!f.type || f.type == 's')) {
+        if (f.sign || f.group || f.alt || f.align == '=')
+            tpl_fail(c, "a sign, '=' or a mark between thousands in the format of a str");
+        put_padded(c, k, cut(c, v.s, f.precision), &f, f.align ? f.align : '<');
         return;
     }
-    if (f.type && f.type != 's')
-        tpl_fail(c, "Unknown format code for object of type '%s'", tpl_type_name(v));
-    put_padded(c, k, cut(c, tpl_to_str(c, v), f.precision), &f, f.align ? f.align : '<');
+    if (!tpl_is_number(v))
+        tpl_fail(c, "unsupported format string passed to %s.__format__", tpl_type_name(v));
+    if (v.type != T_FLOAT && (!f.type || f.type == 'n'))
+        f.type = 'd';
+    else if (f.type == 'n')
+        f.type = 'g';
+    bool whole = f.type && strchr("doxXbc", f.type);
+    if (f.type && !strchr(v.type == T_FLOAT ? "eEfFgG%" : "doxXbceEfFgG%", f.type))
+        tpl_fail(c, "Unknown format code '%c' for object of type '%s'", f.type, tpl_type_name(v));
+    if (whole && f.precision >= 0)
+        tpl_fail(c, "Precision not allowed in integer format specifier");
+    if (f.type == 'c') {
+        put_padded(c, k, character(c, v), &f, f.align ? f.align : '<');
+        return;
+    }
+    put_number(c, k, v, &f);
 }
 
 /* The value of a field: number or name, then .attribute and [key]. */
@@ -384,17 +444,22 @@ static struct val field(struct tpl *c, const char *p, const char *end, const str
     return v;
 }
 
+static struct str *braces(struct tpl *c, const struct str *fmt, const struct args *a, size_t *next,
+                          bool deep);
+
 /* `p` is behind the brace; gives the place behind the closing one. */
 static const char *put_field(struct tpl *c, struct sink *k, const char *p, const char *end,
-                             const struct args *a, size_t *next)
+                             const struct args *a, size_t *next, bool deep)
 {
-    const char *close = p, *name_end = NULL, *spec = NULL;
+    const char *close = p, *name_end = NULL;
     char how = 's';
-    for (; close < end && *close != '}'; close++)
-        if (*close == '{')
-            tpl_fail(c, "fields in a format specifier are not supported");
-        else if ((*close == ':' || *close == '!') && !name_end)
+    bool nested = false;
+    for (int open = 0; close < end && (open || *close != '}'); close++) {
+        open += (*close == '{') - (*close == '}');
+        nested |= *close == '{';
+        if ((*close == ':' || *close == '!') && !name_end)
             name_end = close;
+    }
     if (close >= end)
         tpl_fail(c, "expected '}' before end of string");
     if (!name_end)
@@ -403,8 +468,8 @@ static const char *put_field(struct tpl *c, struct sink *k, const char *p, const
     if (*name_end == '!') {
         how = name_end + 1 < close ? name_end[1] : 0;
         name_end += 2;
-        if ((how != 'r' && how != 's' && how != 'a') ||
-            (name_end < close && *name_end != ':') || name_end > close)
+        if ((how != 'r' && how != 's' && how != 'a') || (name_end < close && *name_end != ':') ||
+            name_end > close)
             tpl_fail(c, "Unknown conversion specifier");
         struct sink one;
         tpl_sink(c, &one);
@@ -414,15 +479,23 @@ static const char *put_field(struct tpl *c, struct sink *k, const char *p, const
             tpl_repr(c, &one, v);
         v = tpl_str_val(tpl_sink_str(c, &one));
     }
-    spec = *name_end == ':' ? name_end + 1 : close;
-    put_formatted(c, k, v, spec, close);
+    struct str spec = {.p = close};
+    if (*name_end == ':')
+        spec = (struct str){.p = name_end + 1, .n = (size_t)(close - name_end - 1)};
+    if (nested) { /* {:{width}}: fields in a format, one deep as in Python */
+        if (deep)
+            tpl_fail(c, "Max string recursion exceeded");
+        spec = *braces(c, &spec, a, next, true);
+    }
+    put_formatted(c, k, v, spec.p, spec.p + spec.n);
     return close + 1;
 }
 
-struct str *tpl_format_braces(struct tpl *c, const struct str *fmt, const struct args *a)
+static struct str *braces(struct tpl *c, const struct str *fmt, const struct args *a, size_t *next,
+                          bool deep)
 {
     struct sink k;
-    size_t next = 0, from = 0;
+    size_t from = 0;
     tpl_sink(c, &k);
     for (size_t i = 0; i < fmt->n;) {
         char ch = fmt->p[i];
@@ -439,9 +512,15 @@ struct str *tpl_format_braces(struct tpl *c, const struct str *fmt, const struct
         if (ch == '}')
             tpl_fail(c, "Single '}' encountered in format string");
         tpl_put_part(c, &k, fmt, from, i);
-        i = (size_t)(put_field(c, &k, fmt->p + i + 1, fmt->p + fmt->n, a, &next) - fmt->p);
+        i = (size_t)(put_field(c, &k, fmt->p + i + 1, fmt->p + fmt->n, a, next, deep) - fmt->p);
         from = i;
     }
     tpl_put_part(c, &k, fmt, from, fmt->n);
     return tpl_sink_str(c, &k);
+}
+
+struct str *tpl_format_braces(struct tpl *c, const struct str *fmt, const struct args *a)
+{
+    size_t next = 0;
+    return braces(c, fmt, a, &next, false);
 }
