@@ -113,7 +113,7 @@ enum { MAX_TEMPLATE_BYTES = 1 << 20 };
 int info_read(struct store *s, const struct store_model *m, struct eng_info *out,
               char **chat_template, struct err *e)
 {
-    struct text arch = {NULL, 0}, jinja = {NULL, 0};
+    struct text arch = {NULL, 0};
     int rc = -1;
     *chat_template = NULL;
     memset(out, 0, sizeof *out);
@@ -121,7 +121,7 @@ int info_read(struct store *s, const struct store_model *m, struct eng_info *out
     if (!g)
         return -1;
     if (gguf_get_text(g, "general.architecture", &arch, e) < 0 ||
-        gguf_get_text(g, "tokenizer.chat_template", &jinja, e) < 0)
+        chat_template_of(g, chat_template, e))
         goto done;
     if (arch.n >= sizeof out->architecture) {
         err_set(e, ERR_INPUT, "general.architecture is too long");
@@ -131,12 +131,9 @@ int info_read(struct store *s, const struct store_model *m, struct eng_info *out
         memcpy(out->architecture, arch.p, arch.n);
     /* These live as long as the server: a template that the engine refuses for its size when it is
      * used (chat.h) is not worth keeping. */
-    if (jinja.p && jinja.n <= MAX_TEMPLATE_BYTES) {
-        *chat_template = strndup(jinja.p, jinja.n);
-        if (!*chat_template) {
-            err_set(e, ERR_MEMORY, "out of memory");
-            goto done;
-        }
+    if (*chat_template && strlen(*chat_template) > MAX_TEMPLATE_BYTES) {
+        free(*chat_template);
+        *chat_template = NULL;
     }
     out->context_length = arch_number(g, out->architecture, "context_length");
     out->embedding_length = arch_number(g, out->architecture, "embedding_length");
@@ -150,6 +147,10 @@ int info_read(struct store *s, const struct store_model *m, struct eng_info *out
     judge_templates(m, *chat_template, out);
     rc = 0;
 done:
+    if (rc) {
+        free(*chat_template);
+        *chat_template = NULL;
+    }
     gguf_close(g);
     return rc;
 }

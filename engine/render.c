@@ -8,13 +8,28 @@
 #include <string.h>
 #include <time.h>
 
-static json_t *token_text(const struct tok_vocab *v, tok_id id)
+/* The variables that name tokens. BOS and EOS always are; the others where the file names them. */
+static int lay_tokens(const struct tok_vocab *v, json_t *in)
 {
-    if (id < 0)
-        return json_string("");
-    const struct text t = tok_text(v, id);
-    json_t *s = json_stringn(t.p, t.n);
-    return s ? s : json_string("");
+    const struct {
+        const char *name;
+        tok_id id;
+        bool always;
+    } all[] = {{"bos_token", tok_bos(v), true},
+               {"eos_token", tok_eos(v), true},
+               {"unk_token", tok_unk(v), false},
+               {"pad_token", tok_pad(v), false}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const struct text t = all[i].id < 0 ? (struct text){"", 0} : tok_text(v, all[i].id);
+        json_t *s = json_stringn(t.p, t.n);
+        if (!s) /* not UTF-8 */
+            s = json_string("");
+        if (all[i].id < 0 && !all[i].always)
+            json_decref(s);
+        else if (json_object_set_new(in, all[i].name, s))
+            return -1;
+    }
+    return 0;
 }
 
 /* The last message is the assistant's and goes on: cut what the template put behind its text. */
@@ -204,6 +219,34 @@ static bool has_calls(const json_t *messages)
     return false;
 }
 
+/* For a template that knows of no tools: a system text that lists them (8.1 of the templates'
+ * page), before the first one or by itself. New reference; takes `messages`. */
+static json_t *tell_tools(json_t *messages, const json_t *tools)
+{
+    json_t *first = json_array_get(messages, 0);
+    const char *role = json_string_value(json_object_get(first, "role"));
+    const bool has_system = role && !strcmp(role, "system");
+    const char *said = has_system ? json_string_value(json_object_get(first, "content")) : NULL;
+    char *list = json_dumps(tools, 0);
+    struct buf b = {0};
+    if (said && *said)
+        buf_printf(&b, "%s\n\n", said);
+    buf_printf(&b,
+               "You can call these tools:\n%s\n\nTo call one, answer with a JSON object and "
+               "nothing else: {\"name\": the tool's name, \"arguments\": {its arguments}}",
+               list ? list : "");
+    json_t *system = json_pack("{s:s, s:s}", "role", "system", "content", b.p ? b.p : "");
+    const bool bad = !list || b.failed || !system ||
+                     (has_system && json_array_remove(messages, 0)) ||
+                     json_array_insert_new(messages, 0, system);
+    free(list);
+    buf_free(&b);
+    if (!bad)
+        return messages;
+    json_decref(messages);
+    return NULL;
+}
+
 int render_prompt(const struct renderer *r, const json_t *chat, const json_t *messages,
                   const char *template_text, bool continue_last, struct chat_prompt *out,
                   struct err *e)
@@ -233,6 +276,10 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
     }
     json_t *in = json_copy((json_t *)(uintptr_t)chat);
     json_t *said = own ? go_messages(own, chat, messages) : jinja_messages(messages, false);
+    const json_t *tools = json_object_get(chat, "tools");
+    const bool tell = !own && json_array_size(tools) && !chat_template_uses(t, CHAT_USES_TOOLS);
+    if (said && tell)
+        said = tell_tools(said, tools);
     char now[32];
     const time_t sec = time(NULL);
     struct tm tm;
@@ -240,9 +287,7 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &tm);
     if (!in || !said || json_object_set(in, "messages", said) ||
         json_object_set_new(in, "add_generation_prompt", json_boolean(!continue_last)) ||
-        json_object_set_new(in, "bos_token", token_text(r->vocab, tok_bos(r->vocab))) ||
-        json_object_set_new(in, "eos_token", token_text(r->vocab, tok_eos(r->vocab))) ||
-        json_object_set_new(in, "$now", json_string(now)))
+        lay_tokens(r->vocab, in) || json_object_set_new(in, "$now", json_string(now)))
         err_set(e, ERR_MEMORY, "no memory for the prompt");
     else
         rc = chat_render(t, in, out, e);
@@ -251,7 +296,10 @@ int render_prompt(const struct renderer *r, const json_t *chat, const json_t *me
         struct err again = {0};
         chat_prompt_free(out);
         *out = (struct chat_prompt){0};
-        if (!json_object_set_new(in, "messages", jinja_messages(messages, true)) &&
+        json_t *as_text = jinja_messages(messages, true);
+        if (as_text && tell)
+            as_text = tell_tools(as_text, tools);
+        if (!json_object_set_new(in, "messages", as_text) &&
             !(rc = chat_render(t, in, out, &again)))
             *e = (struct err){0};
     }

@@ -79,13 +79,12 @@ void text_cache_free(struct text_cache *c)
 
 static struct eng_text *build(struct text_cache *c, const struct store_model *m, struct err *e)
 {
-    struct text source = {NULL, 0};
+    char *source = NULL;
     struct eng_text *t = NULL;
     struct gguf *g = store_model_gguf(c->store, m, e);
     if (!g)
         return NULL;
-    const int has = gguf_get_text(g, "tokenizer.chat_template", &source, e);
-    if (has < 0)
+    if (chat_template_of(g, &source, e))
         goto fail;
     t = calloc(1, sizeof *t);
     if (!t) {
@@ -98,13 +97,15 @@ static struct eng_text *build(struct text_cache *c, const struct store_model *m,
     if (!t->vocab)
         goto fail;
     t->n_bytes = sizeof *t + tok_vocab_bytes(t->vocab);
-    if (has) { /* a broken one is told to those who need it */
-        t->tpl = chat_template_new(CHAT_JINJA, source.p, source.n, &t->tpl_err);
-        t->n_bytes += t->tpl ? source.n * TREE_FACTOR : 0;
+    if (source) { /* a broken one is told to those who need it */
+        t->tpl = chat_template_new(CHAT_JINJA, source, strlen(source), &t->tpl_err);
+        t->n_bytes += t->tpl ? strlen(source) * TREE_FACTOR : 0;
     }
+    free(source);
     gguf_close(g);
     return t;
 fail:
+    free(source);
     gguf_close(g);
     eng_text_close(t);
     return NULL;

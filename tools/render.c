@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/chat/chat.h"
 #include "gguf/gguf.h"
@@ -17,15 +18,17 @@ enum { MAX_TEMPLATE = 16 << 20, MAX_CONVERSATION = 256 << 20 };
 static struct chat_template *from_model(const char *path, struct err *e)
 {
     struct chat_template *t = NULL;
-    struct text source = {0};
+    char *source = NULL;
     struct gguf *g = gguf_open(path, e);
     if (!g)
         return NULL;
-    int found = gguf_get_text(g, "tokenizer.chat_template", &source, e);
-    if (!found)
-        err_set(e, ERR_INPUT, "%s has no chat template", path);
-    if (found == 1)
-        t = chat_template_new(CHAT_JINJA, source.p, source.n, e);
+    if (!chat_template_of(g, &source, e)) {
+        if (source)
+            t = chat_template_new(CHAT_JINJA, source, strlen(source), e);
+        else
+            err_set(e, ERR_INPUT, "%s has no chat template", path);
+    }
+    free(source);
     gguf_close(g);
     return t;
 }

@@ -7,6 +7,7 @@
 #include "engine/chat/chat.h"
 #include "engine/chat/go.h"
 #include "engine/chat/syntax.h"
+#include "gguf/gguf.h"
 
 struct chat_template {
     enum chat_language lang;
@@ -78,10 +79,54 @@ bool chat_template_mentions(const struct chat_template *t, const char *word)
 
 bool chat_template_uses(const struct chat_template *t, enum chat_use what)
 {
+    static const char *const names[] = {"messages", "tools", "suffix"};
     const struct go_template *g = &t->go;
-    return t->lang == CHAT_GO && (what == CHAT_USES_MESSAGES ? g->has_messages
-                                  : what == CHAT_USES_TOOLS  ? g->has_tools
-                                                             : g->has_suffix);
+    if (t->lang == CHAT_GO)
+        return what == CHAT_USES_MESSAGES ? g->has_messages
+               : what == CHAT_USES_TOOLS  ? g->has_tools
+                                          : g->has_suffix;
+    for (uint32_t i = 0; i < t->jinja->syms.n; i++)
+        if (tpl_str_is(t->jinja->syms.names[i], names[what]))
+            return true;
+    return false;
+}
+
+/* A source between tags that leave its white space alone; Jinja drops one newline at its end. */
+static void put_source(struct buf *b, const char *before, struct text source)
+{
+    if (source.n && source.p[source.n - 1] == '\n')
+        source.n--;
+    if (source.n && source.p[source.n - 1] == '\r')
+        source.n--;
+    buf_puts(b, before);
+    buf_add(b, source.p, source.n);
+}
+
+int chat_template_of(const struct gguf *g, char **source, struct err *e)
+{
+    struct text usual = {NULL, 0}, with_tools = {NULL, 0};
+    struct buf b = {0};
+    *source = NULL;
+    const int n = gguf_get_text(g, "tokenizer.chat_template", &usual, e);
+    const int more = gguf_get_text(g, "tokenizer.chat_template.tool_use", &with_tools, e);
+    if (n < 0 || more < 0)
+        return -1;
+    if (n && more) {
+        put_source(&b, "{% if not tools +%}", usual);
+        put_source(&b, "{%+ else +%}", with_tools);
+        buf_puts(&b, "{%+ endif %}");
+    } else if (n || more) {
+        buf_add(&b, n ? usual.p : with_tools.p, n ? usual.n : with_tools.n);
+    } else {
+        return 0;
+    }
+    buf_add(&b, "", 1); /* ends it */
+    if (b.failed) {
+        buf_free(&b);
+        return err_set(e, ERR_MEMORY, "no memory for the chat template");
+    }
+    *source = b.p;
+    return 0;
 }
 
 void chat_template_tags(const struct chat_template *t, char *think_open, char *think_close,
@@ -121,12 +166,19 @@ static void trust_roles(struct tpl *c, struct val messages)
     static const char *const roles[] = {"system", "user", "assistant", "tool", "developer"};
     for (size_t i = 0; messages.type == T_LIST && i < messages.l->n; i++) {
         struct val m = messages.l->v[i];
-        struct val *role = m.type == T_DICT
-                               ? tpl_dict_find_str(c, m.d, tpl_str(c, "role", 4, false)) : NULL;
+        struct val *role =
+            m.type == T_DICT ? tpl_dict_find_str(c, m.d, tpl_str(c, "role", 4, false)) : NULL;
         for (size_t k = 0; role && role->type == T_STR && k < sizeof roles / sizeof *roles; k++)
             if (tpl_str_is(role->s, roles[k]))
                 role->s = tpl_str(c, role->s->p, role->s->n, true);
     }
+}
+
+/* Variables that the engine fills with texts of tokens. */
+static bool is_token(const char *name)
+{
+    return !strcmp(name, "bos_token") || !strcmp(name, "eos_token") || !strcmp(name, "unk_token") ||
+           !strcmp(name, "pad_token");
 }
 
 static void set_globals(struct tpl *c, const struct jinja *j, const json_t *input)
@@ -150,7 +202,7 @@ static void set_globals(struct tpl *c, const struct jinja *j, const json_t *inpu
         if (sym == NO_SYMBOL)
             continue;
         struct val v = tpl_from_jansson(c, json_object_iter_value(it), true);
-        if (v.type == T_STR && (strcmp(name, "bos_token") == 0 || strcmp(name, "eos_token") == 0))
+        if (v.type == T_STR && is_token(name))
             v.s = tpl_str(c, v.s->p, v.s->n, true);
         if (strcmp(name, "messages") == 0)
             trust_roles(c, v);

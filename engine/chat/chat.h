@@ -12,6 +12,7 @@
 
 enum chat_language { CHAT_JINJA, CHAT_GO };
 
+struct gguf;
 struct chat_template; /* parsed; read-only, so any number of threads may render it */
 
 /* Parse `source`. ERR_INPUT with line and column for a syntax error; of a Go template in Go's own
@@ -19,10 +20,13 @@ struct chat_template; /* parsed; read-only, so any number of threads may render 
 struct chat_template *chat_template_new(enum chat_language lang, const char *source, size_t n,
                                         struct err *e);
 void chat_template_free(struct chat_template *t);
+/* The Jinja template of a model file, malloced; NULL in *source: it has none. Where the file has one
+ * for requests with tools beside it (tokenizer.chat_template.tool_use), both in one that chooses. */
+int chat_template_of(const struct gguf *g, char **source, struct err *e);
 /* Does the source name this word (capabilities: "tools", "<think>")? */
 bool chat_template_mentions(const struct chat_template *t, const char *word);
 enum chat_use { CHAT_USES_MESSAGES, CHAT_USES_TOOLS, CHAT_USES_SUFFIX };
-bool chat_template_uses(const struct chat_template *t, enum chat_use what); /* of CHAT_GO: its variables */
+bool chat_template_uses(const struct chat_template *t, enum chat_use what); /* its variables */
 /* Of CHAT_GO, by its tree: what stands around a message's thoughts and before its calls ("{" where
  * that is bare JSON), each "" where there is none or it has no room in `cap` bytes. */
 void chat_template_tags(const struct chat_template *t, char *think_open, char *think_close,
@@ -31,7 +35,7 @@ void chat_template_tags(const struct chat_template *t, char *think_open, char *t
 struct chat_prompt {
     struct buf text;            /* the prompt */
     struct text_span *trusted;  /* where text came from the template's own literals, or from */
-    size_t n_trusted;           /* bos_token / eos_token, or is a message's role of the fixed set */
+    size_t n_trusted;           /* bos_token and its like, or is a message's role of the fixed set */
 };                              /* (system, user, ..): sorted, merged. Everything else came from */
                                 /* the conversation and never becomes control tokens. */
 void chat_prompt_free(struct chat_prompt *p);

@@ -82,8 +82,7 @@ static void float_text(double d, int prec, char *b)
     int exponent = atoi(strchr(b, 'e') + 1), digits = prec;
     if (exponent >= -4 && exponent < prec - 1) {
         snprintf(b, 1400, "%.*g", prec, d);
-        if (!strchr(b, '.'))
-            strcat(b, ".0");
+        snprintf(b, 1400, "%.*g%s", prec, d, strchr(b, '.') ? "" : ".0");
         return;
     }
     while (digits > 1 && b[digits] == '0') /* d.ddd: the last digit stands at `digits` */

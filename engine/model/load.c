@@ -302,7 +302,6 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
     m->kv = c->kv;
     m->n_batch = c->n_batch;
     struct loader l = {.g = g, .m = m, .c = c, .plan = {.g = g}};
-    struct text tpl;
 
     if (hparams_read(g, &m->fam, &m->hp, e))
         goto fail;
@@ -324,13 +323,6 @@ struct model *model_load(const struct gguf *g, const struct load_config *c, stru
     if (tok_n_vocab(m->vocab) > m->hp.n_vocab) {
         err_set(e, ERR_INPUT, "the tokenizer has %d tokens, the embedding only %d",
                 tok_n_vocab(m->vocab), m->hp.n_vocab);
-        goto fail;
-    }
-    const int has = gguf_get_text(g, "tokenizer.chat_template", &tpl, e);
-    if (has < 0)
-        goto fail;
-    if (has && !(m->chat_template = arena_copy(&m->arena, tpl.p, tpl.n))) {
-        err_set(e, ERR_MEMORY, "no memory for the chat template");
         goto fail;
     }
     for (size_t i = 0; i < l.plan.n; i++)

@@ -98,7 +98,6 @@ struct model {
     double *inv_freq, *inv_freq_local; /* n_rot/2 */
     float rope_mscale;
     struct tok_vocab *vocab;
-    char *chat_template;         /* Jinja, or NULL; in the arena */
     bool unit_vectors;           /* embeddings have length 1, unless the file says no */
     bool any_quantized;          /* some matrix takes A32 activations */
     const char *numerics;        /* NULL; else the contract of bits does not hold: kernels.numerics */

@@ -59,7 +59,8 @@ bool slot_turn(struct slot *s)
             s->no_map = !s->map_wish;
             break;
         }
-        cond_wait_ns(&g->changed, &g->lock, sooner(LOOK_AGAIN_MS * INT64_C(1000000), slot_patience(s)));
+        cond_wait_ns(&g->changed, &g->lock,
+                     sooner(LOOK_AGAIN_MS * INT64_C(1000000), slot_patience(s)));
         pthread_mutex_unlock(&g->lock);
     }
     pthread_cond_broadcast(&g->changed);
@@ -106,7 +107,8 @@ static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err 
         if (!room_ask(g, s, place ? bytes : 0, !place))
             room_close_one(g, s, s->waits_since);
         moved(s, 0); /* to wait for others is not to stand still */
-        cond_wait_ns(&g->changed, &g->lock, sooner(LOOK_AGAIN_MS * INT64_C(1000000), room_patience(g)));
+        cond_wait_ns(&g->changed, &g->lock,
+                     sooner(LOOK_AGAIN_MS * INT64_C(1000000), room_patience(g)));
     }
     if (!rc) {
         g->n_places++;
@@ -143,6 +145,7 @@ static struct model *load(struct slot *s, struct err *e)
     struct model *m = NULL;
     int fds[MAX_FILES] = {0}, n = 0;
     struct gguf *f = NULL;
+    char *source = NULL;
     struct buf key = {0}; /* of the packed weights: the digests say all of the content */
     for (; n < s->n_files; n++)
         if ((fds[n] = store_blob_open(g->cfg.store, &s->files[n], e)) < 0)
@@ -159,6 +162,8 @@ static struct model *load(struct slot *s, struct err *e)
         err_set(e, ERR_MEMORY, "no memory to load %s", s->name);
         goto done;
     }
+    if (chat_template_of(f, &source, e))
+        goto done;
     const struct load_config c = {.k = g->k,
                                   .crew = g->crew,
                                   .kv = kv_type_of(s->kv),
@@ -179,15 +184,16 @@ static struct model *load(struct slot *s, struct err *e)
     m->pool.mem = &g->mem;
     const int64_t prefix = g->cfg.prefix_bytes;
     m->pool.n_cached_most =
-        (prefix ? (uint64_t)(prefix > 0 ? prefix : 0) : g->cfg.memory_bytes / 4) / m->pool.page_bytes;
-    if (m->chat_template) {
-        s->tpl =
-            chat_template_new(CHAT_JINJA, m->chat_template, strlen(m->chat_template), &s->tpl_err);
+        (prefix ? (uint64_t)(prefix > 0 ? prefix : 0) : g->cfg.memory_bytes / 4) /
+        m->pool.page_bytes;
+    if (source) {
+        s->tpl = chat_template_new(CHAT_JINJA, source, strlen(source), &s->tpl_err);
         if (!s->tpl)
             log_line(LOG_WARN, "%s: the chat template cannot be used: %s", s->name,
                      s->tpl_err.text);
     }
 done:
+    free(source);
     buf_free(&key);
     gguf_close(f);
     while (n > 0)
@@ -200,9 +206,9 @@ static int64_t load_timeout(const struct eng *g)
     return g->cfg.load_timeout_ns ? g->cfg.load_timeout_ns : (int64_t)300 * 1000000000;
 }
 
-/* Stands in for the slot's thread while that loads: answers requests that are cancelled or too late at
- * their time, gives the load up once nobody is left, or when it stands still (a disk that does not
- * answer). (The load's own progress cannot do it: it is told with the lock held, and a disk may
+/* Stands in for the slot's thread while that loads: answers requests that are cancelled or too late
+ * at their time, gives the load up once nobody is left, or when it stands still (a disk that does
+ * not answer). (The load's own progress cannot do it: it is told with the lock held, and a disk may
  * keep it from being told at all.) */
 static void *watch(void *arg)
 {

@@ -121,7 +121,7 @@ struct tok_vocab {
     unsigned flags;            /* PRE_.. of the rule */
     bool space_prefix, add_bos, add_eos;
     bool lowercase, strip_accents; /* WordPiece */
-    tok_id bos, eos, unk;
+    tok_id bos, eos, unk, pad;
     tok_id fim[3]; /* before, behind, the hole; -1: none */
     tok_id sep; /* WordPiece: what ends a text, -1: nothing */
     struct special *specials;

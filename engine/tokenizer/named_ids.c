@@ -201,6 +201,7 @@ int tok_named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e)
     v->bos = in_range(v, spm ? 1 : v->flags & PRE_NO_BOS ? -1 : usual);
     v->eos = in_range(v, spm ? 2 : usual);
     v->unk = in_range(v, spm ? 0 : -1);
+    v->pad = -1;
     v->sep = -1;
     if (words) { /* where BERT's own vocabulary has them */
         v->bos = in_range(v, 101);
@@ -217,6 +218,7 @@ int tok_named_ids_load(struct tok_vocab *v, const struct gguf *g, struct err *e)
     if (read_id(v, g, "tokenizer.ggml.bos_token_id", &v->bos, e) < 0 ||
         read_id(v, g, "tokenizer.ggml.eos_token_id", &v->eos, e) < 0 ||
         read_id(v, g, "tokenizer.ggml.unknown_token_id", &v->unk, e) < 0 ||
+        read_id(v, g, "tokenizer.ggml.padding_token_id", &v->pad, e) < 0 ||
         read_id(v, g, "tokenizer.ggml.eot_token_id", &eot, e) < 0 ||
         read_id(v, g, "tokenizer.ggml.eom_token_id", &eom, e) < 0 ||
         gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &v->add_bos, e) < 0 ||

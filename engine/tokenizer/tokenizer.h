@@ -45,6 +45,8 @@ int tok_add_after(const struct tok_vocab *v, struct tok_ids *out, struct err *e)
 tok_id tok_n_vocab(const struct tok_vocab *v);
 tok_id tok_bos(const struct tok_vocab *v); /* -1: none */
 tok_id tok_eos(const struct tok_vocab *v); /* -1: none */
+tok_id tok_unk(const struct tok_vocab *v); /* -1: none */
+tok_id tok_pad(const struct tok_vocab *v); /* -1: none */
 /* The tokens of a text with a hole: what is before it (0), behind it (1), the hole (2). -1: none. */
 tok_id tok_fim(const struct tok_vocab *v, int part);
 const char *const *tok_fim_texts(int part); /* how files that do not name them write them; NULL ends */

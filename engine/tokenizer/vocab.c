@@ -251,6 +251,16 @@ tok_id tok_eos(const struct tok_vocab *v)
     return v->eos;
 }
 
+tok_id tok_unk(const struct tok_vocab *v)
+{
+    return v->unk;
+}
+
+tok_id tok_pad(const struct tok_vocab *v)
+{
+    return v->pad;
+}
+
 tok_id tok_fim(const struct tok_vocab *v, int part)
 {
     return v->fim[part];
