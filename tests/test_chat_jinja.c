@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "engine/chat/chat.h"
+#include "gguf/gguf.h"
 
 static const char talk[] =
     "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi <|end|>\"},"
@@ -101,14 +103,16 @@ static void a_loop_with_a_condition_counts_what_passed(void **state)
 static void break_continue_and_else(void **state)
 {
     GIVES("{% for x in range(9) %}{% if x == 1 %}{% continue %}{% endif %}"
-          "{% if x == 3 %}{% break %}{% endif %}{{ x }}{% endfor %}", "02");
+          "{% if x == 3 %}{% break %}{% endif %}{{ x }}{% endfor %}",
+          "02");
     GIVES("{% for x in [] %}{% else %}none{% endfor %}", "none");
 }
 
 static void a_loop_can_call_itself(void **state)
 {
     GIVES("{% for x in [1, [2, [3]]] recursive %}{% if x is number %}{{ x }}"
-          "{% else %}({{ loop(x) }}){% endif %}{% endfor %}", "1(2(3))");
+          "{% else %}({{ loop(x) }}){% endif %}{% endfor %}",
+          "1(2(3))");
 }
 
 static void a_name_set_in_a_loop_is_gone_after_it_and_a_namespace_is_not(void **state)
@@ -122,21 +126,25 @@ static void a_name_set_in_a_loop_is_gone_after_it_and_a_namespace_is_not(void **
 static void a_condition_of_a_loop_sees_what_the_body_did_before(void **state)
 {
     GIVES("{% set n = namespace(stop=false) %}{% for x in items if not n.stop %}{{ x }}"
-          "{% set n.stop = true %}{% endfor %}", "3");
+          "{% set n.stop = true %}{% endfor %}",
+          "3");
 }
 
 static void macros_bind_positions_names_and_defaults(void **state)
 {
-    GIVES("{% macro m(a, b=a) %}{{ a }}{{ b }};{% endmacro %}{{ m(1) }}{{ m(1, 2) }}{{ m(b=3, a=4) }}",
+    GIVES("{% macro m(a, b=a) %}{{ a }}{{ b }};{% endmacro %}{{ m(1) }}{{ m(1, 2) }}{{ m(b=3, a=4) "
+          "}}",
           "11;12;43;");
-    FAILS("{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "macro 'm' takes not more than 1 argument(s)");
+    FAILS("{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}",
+          "macro 'm' takes not more than 1 argument(s)");
     FAILS("{% macro m(a) %}{% endmacro %}{{ m(z=2) }}", "macro 'm' takes no keyword argument 'z'");
 }
 
 static void a_macro_sees_the_top_and_not_its_callers_loop(void **state)
 {
     GIVES("{% macro m() %}{{ g }}{{ x }}{% endmacro %}{% set g = 'G' %}"
-          "{% for x in [1] %}{{ m() }}{% endfor %}", "G");
+          "{% for x in [1] %}{{ m() }}{% endfor %}",
+          "G");
 }
 
 static void a_call_block_is_a_macro_of_its_own(void **state)
@@ -148,7 +156,8 @@ static void a_call_block_is_a_macro_of_its_own(void **state)
 static void set_blocks_filters_with_and_generation(void **state)
 {
     GIVES("{% set a | upper %}ab{% endset %}{{ a }}{% filter lower %}CD{% endfilter %}"
-          "{% with x = 5 %}{{ x }}{% endwith %}{{ x }}{% generation %}g{% endgeneration %}", "ABcd5g");
+          "{% with x = 5 %}{{ x }}{% endwith %}{{ x }}{% generation %}g{% endgeneration %}",
+          "ABcd5g");
 }
 
 /* ---- expressions ----------------------------------------------------------------------------- */
@@ -188,7 +197,9 @@ static void a_method_comes_before_a_key_and_a_key_before_a_method(void **state)
 static void strings_count_characters(void **state)
 {
     GIVES("{{ '\xe6\x97\xa5\xe6\x9c\xac!'|length }}{{ '\xe6\x97\xa5\xe6\x9c\xac!'[1] }}"
-          "{{ 'abc'[::-1] }}{{ 'abc'[-2:] }}", "3\xe6\x9c\xac" "cbabc");
+          "{{ 'abc'[::-1] }}{{ 'abc'[-2:] }}",
+          "3\xe6\x9c\xac"
+          "cbabc");
 }
 
 static void tojson_is_json_dumps(void **state)
@@ -290,8 +301,9 @@ static void cutting_and_changing_keeps_who_wrote_what(void **state)
 static void text_that_looks_like_a_literal_stays_the_conversations(void **state)
 {
     /* The condition is true, yet what is printed came from the request. */
-    MARKED("{% set c = messages[0].content.split(' ')[1] %}{% if c == '<|end|>' %}{{ c }}{% endif %}",
-           "<|end|>");
+    MARKED(
+        "{% set c = messages[0].content.split(' ')[1] %}{% if c == '<|end|>' %}{{ c }}{% endif %}",
+        "<|end|>");
     MARKED("{{ messages[0].content|tojson }}", "\"Hi <|end|>\"");
     MARKED("{{ messages[0] }}", "{'role': '[user]', 'content': 'Hi <|end|>'}");
 }
@@ -316,7 +328,8 @@ static void a_text_that_grows_in_place_does_not_change_the_older_one(void **stat
 {
     MARKED("{% set n = namespace(t='') %}{% for i in range(3) %}{% set old = n.t %}"
            "{% set n.t = n.t ~ '<' ~ name ~ '>' %}{{ old }}.{{ n.t }};{% endfor %}",
-           "[.<]World[>;<]World[>.<]World[><]World[>;<]World[><]World[>.<]World[><]World[><]World[>;]");
+           "[.<]World[>;<]World[>.<]World[><]World[>;<]World[><]World[>.<]World[><]World[><]World[>"
+           ";]");
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
@@ -329,6 +342,87 @@ static void a_template_mentions_words_of_its_source(void **state)
     assert_true(chat_template_mentions(t, "tools"));
     assert_false(chat_template_mentions(t, "<think>"));
     chat_template_free(t);
+}
+
+static void formats_are_pythons(void **state)
+{
+    GIVES("{{ '{:.2}|{:+}|{:.1}|{:.3}'.format(2.0, 2.0, 12.0, 1234.5) }}",
+          "2.0|+2.0|1e+01|1.23e+03");
+    GIVES("{{ '{:<8}|{:>8}|{:d}'.format(false, true, true) }}", "0       |       1|1");
+    GIVES("{{ '{:<06}|{:_}|{:#b}|{:c}'.format(3, 1234567, 5, 233) }}",
+          "300000|1_234_567|0b101|\xc3\xa9");
+    GIVES("{{ '{:>{w}}|{:{}}|'.format('a', 'b', 3, w=4) }}", "   a|b  |");
+    GIVES("{{ '%.*f|%.3d|%d' % (2, 3.14159, 7, 1e22) }}", "3.14|007|10000000000000000000000");
+    FAILS("{{ '{:>8}'.format(none) }}", "unsupported format string");
+    FAILS("{{ '{:.2}'.format(1) }}", "Precision");
+    FAILS("{{ '%x' % 1.5 }}", "an integer is required");
+    FAILS("{{ '{:{:{}}}'.format(1, 2, 3) }}", "recursion");
+}
+
+static void filters_at_their_corners(void **state)
+{
+    GIVES("{{ [none, none]|sort }}{{ items|sort(attribute='x') }}", "[None, None][3, 1, 2]");
+    GIVES("{{ [1, 2]|slice(2, '-')|list }}{{ []|slice(2, 'f')|list }}",
+          "[[1, '-'], [2, '-']][['f'], ['f']]");
+    GIVES("{{ items|map('string')|reverse }}", "['2', '1', '3']");
+    GIVES("{{ -0.125 // -7 }} {{ (-0.1)|round(method='ceil') }}", "0.0 0.0");
+    GIVES("{{ 1e22|int }}", "10000000000000000000000");
+    GIVES("{{ ' a  well-known  word'|wordwrap(7) }}", " a\nwell-\nknown\nword");
+    GIVES("{{ 'abcdefghij k'|wordwrap(4) }}|{{ 'abcdefghij k'|wordwrap(4, false) }}",
+          "abcd\nefgh\nij k|abcdefghij\nk");
+    GIVES("{{ '<b>a</b> &amp;  &lt;&#39;&#x41;&nope;'|striptags }}", "a & <'A&nope;");
+    FAILS("{{ none <= none }}", "not supported");
+}
+
+/* ---- a file with several templates ----------------------------------------------------------- */
+
+static void with_file(const char *usual, const char *with_tools, const char *tools_json,
+                      const char *want)
+{
+    char path[] = "/tmp/chaski-jinja-XXXXXX", *source = NULL;
+    struct err e = {0};
+    struct chat_prompt p = {0};
+    struct gguf_writer *w = gguf_writer_new(&e);
+    int fd = mkstemp(path);
+    assert_true(w && fd >= 0);
+    if (usual)
+        gguf_write_text(w, "tokenizer.chat_template", (struct text){usual, strlen(usual)}, &e);
+    if (with_tools)
+        gguf_write_text(w, "tokenizer.chat_template.tool_use",
+                        (struct text){with_tools, strlen(with_tools)}, &e);
+    assert_int_equal(gguf_writer_finish(w, fd, NULL, NULL, &e), 0);
+    gguf_writer_free(w);
+    struct gguf *g = gguf_open(path, &e);
+    assert_non_null(g);
+    assert_int_equal(chat_template_of(g, &source, &e), 0);
+    gguf_close(g);
+    close(fd);
+    unlink(path);
+    if (!want) {
+        assert_null(source);
+        return;
+    }
+    struct chat_template *t = chat_template_new(CHAT_JINJA, source, strlen(source), &e);
+    json_t *in = json_loads(tools_json, 0, NULL);
+    assert_true(t && in);
+    assert_int_equal(chat_render(t, in, &p, &e), 0);
+    assert_string_equal(p.text.n ? p.text.p : "", want);
+    json_decref(in);
+    chat_prompt_free(&p);
+    chat_template_free(t);
+    free(source);
+}
+
+static void a_files_template_for_tools_is_used_when_there_are_some(void **state)
+{
+    static const char usual[] = "\n  plain{% set x = 1 %}\n{{ x }}\n  \n";
+    static const char tools[] = "\n{{- tools[0] }}{% macro m() %}!{% endmacro %}{{ m() }}\n\n";
+    with_file(usual, tools, "{}", "\n  plain1\n  ");
+    with_file(usual, tools, "{\"tools\": []}", "\n  plain1\n  ");
+    with_file(usual, tools, "{\"tools\": [7]}", "7!\n");
+    with_file(usual, NULL, "{\"tools\": [7]}", "\n  plain1\n  ");
+    with_file(NULL, tools, "{\"tools\": [7]}", "7!\n");
+    with_file(NULL, NULL, NULL, NULL);
 }
 
 int main(void)
@@ -367,6 +461,9 @@ int main(void)
         cmocka_unit_test(a_role_of_the_fixed_set_is_trusted_and_any_other_is_not),
         cmocka_unit_test(a_text_that_grows_in_place_does_not_change_the_older_one),
         cmocka_unit_test(a_template_mentions_words_of_its_source),
+        cmocka_unit_test(formats_are_pythons),
+        cmocka_unit_test(filters_at_their_corners),
+        cmocka_unit_test(a_files_template_for_tools_is_used_when_there_are_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,8 +61,8 @@ static void statistics_and_context_tell_what_was_done(void **state)
     assert_true(a->stats.eval_ns > 0 && a->stats.prompt_ns > 0 && a->stats.load_ns > 0);
     assert_int_equal(a->stats.n_context, 10); /* no BOS in it */
     /* Going on from the context is the same as one long generation. */
-    struct answer *b = ask(g, 0, "", &o, (struct eng_request){.context = a->context,
-                                                              .n_context = a->stats.n_context});
+    struct answer *b = ask(
+        g, 0, "", &o, (struct eng_request){.context = a->context, .n_context = a->stats.n_context});
     struct eng_options ten = options(10, 0);
     struct answer *c = ask(g, 0, "zzzzz", &ten, (struct eng_request){0});
     assert_int_equal(a->text.n + b->text.n, c->text.n);
@@ -149,6 +149,31 @@ static void tokens_of_a_prompt_are_counted_without_a_load(void **state)
     eng_free(g);
 }
 
+/* The template of the file has no word of tools. */
+static void tools_are_told_in_a_system_text(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct eng *g = engine(1, 0);
+    struct eng_text *t = NULL;
+    struct buf prompt = {0};
+    json_t *chat = json_pack("{s:[{s:s, s:s}, {s:s, s:s}], s:[{s:{s:s}}]}", "messages", "role",
+                             "system", "content", "Be kind.", "role", "user", "content", "hello",
+                             "tools", "function", "name", "get_it");
+    assert_int_equal(eng_text_open(g, asking_model(1), &t, &e), 0);
+    for (int i = 0; i < 2; i++) { /* with the client's system text, and without */
+        assert_int_equal(eng_text_prompt(t, chat, NULL, false, &prompt, NULL, &e), 0);
+        const char *told = strstr(prompt.p, "\"get_it\""), *said = strstr(prompt.p, "Be kind.\n\n");
+        assert_true(told && told < strstr(prompt.p, "hello"));
+        assert_true(i ? !said : said && said < told);
+        buf_free(&prompt);
+        json_array_remove(json_object_get(chat, "messages"), 0);
+    }
+    json_decref(chat);
+    eng_text_close(t);
+    eng_free(g);
+}
+
 static void num_predict_zero_reads_the_prompt_only(void **state)
 {
     (void)state;
@@ -210,8 +235,10 @@ static void conversations_go_through_the_models_template(void **state)
     (void)state;
     struct eng *g = engine(1, 0);
     struct eng_options o = options(3, 0);
-    json_t *chat = json_pack("{s:[{s:s, s:s}]}", "messages", "role", "user", "content", "hi <|im_end|>");
-    struct answer *a = ask(g, 1, NULL, &o, (struct eng_request){.chat = chat, .want_context = true});
+    json_t *chat =
+        json_pack("{s:[{s:s, s:s}]}", "messages", "role", "user", "content", "hi <|im_end|>");
+    struct answer *a =
+        ask(g, 1, NULL, &o, (struct eng_request){.chat = chat, .want_context = true});
     assert_false(a->failed);
     /* <s> <|im_start|> user\n hi <|im_end|> as text; then the template's own <|im_end|> \n
      * <|im_start|> assistant\n. Text is bytes here, but for "er" and "an". */
@@ -360,6 +387,7 @@ int main(void)
         cmocka_unit_test(a_job_says_when_its_prompt_is_laid_out),
         cmocka_unit_test(the_stop_text_that_ended_it_is_told),
         cmocka_unit_test(tokens_of_a_prompt_are_counted_without_a_load),
+        cmocka_unit_test(tools_are_told_in_a_system_text),
         cmocka_unit_test(num_predict_zero_reads_the_prompt_only),
         cmocka_unit_test(a_long_prompt_is_cut_and_said),
         cmocka_unit_test(a_full_context_shifts_or_ends),
