@@ -3,6 +3,7 @@
 #include "engine/grammar/inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int push(struct grammar *g, const struct atom *a, const struct atom ***list, size_t *n,
                 size_t *cap, struct err *e)
@@ -153,6 +154,71 @@ static int array_atom(struct grammar *g, const struct shape *s, struct atom *out
     return 0;
 }
 
+/* An object that must have some property of a kind: one of the declared ones is it, or one that is
+ * not declared. Each makes an alternative. */
+static int object_atoms(struct grammar *g, const struct shape *s, struct atom a,
+                        const struct atom ***list, size_t *n, size_t *cap, struct err *e);
+
+static int declared_does(struct grammar *g, struct shape x, const struct some_rule *r,
+                         const char *name, struct atom a, const struct atom ***list, size_t *n,
+                         size_t *cap, struct err *e)
+{
+    if (r->keys->start == DFA_DEAD || !dfa_takes(r->keys, name, strlen(name)))
+        return 0;
+    if (*n > MOST_SHAPES)
+        return err_set(e, ERR_UNSUPPORTED, "a JSON schema with more than %d alternatives at %s",
+                       MOST_SHAPES, a.path);
+    if (need(g, &x, name, r->term, true, e) != 0)
+        return -1;
+    return object_atoms(g, &x, a, list, n, cap, e);
+}
+
+static int object_atoms(struct grammar *g, const struct shape *s, struct atom a,
+                        const struct atom ***list, size_t *n, size_t *cap, struct err *e)
+{
+    const struct some_rule *r = s->some;
+    struct shape x = *s;
+    bool none;
+    if (!r) {
+        if (object_atom(g, s, &a, &none, a.path, e) != 0)
+            return -1;
+        return none ? 0 : push(g, &a, list, n, cap, e);
+    }
+    x.some = r->next;
+    for (const struct obj_rule *o = s->obj; o; o = o->next) {
+        const char *name;
+        json_t *v;
+        json_object_foreach((json_t *)(uintptr_t)o->props, name, v)
+        {
+            bool before = false;
+            for (const struct obj_rule *p = s->obj; p != o; p = p->next)
+                before |= json_object_get(p->props, name) != NULL;
+            if (!before && declared_does(g, x, r, name, a, list, n, cap, e) != 0)
+                return -1;
+        }
+    }
+    for (const struct prop_rule *p = s->prop; p; p = p->next) {
+        bool before = false;
+        for (const struct prop_rule *q = s->prop; q != p; q = q->next)
+            before |= strcmp(q->name, p->name) == 0;
+        for (const struct obj_rule *o = s->obj; o; o = o->next)
+            before |= json_object_get(o->props, p->name) != NULL;
+        if (!before && declared_does(g, x, r, p->name, a, list, n, cap, e) != 0)
+            return -1;
+    }
+    uint32_t n_must = 0;
+    for (const struct some_rule *q = s->must; q; q = q->next)
+        n_must++;
+    struct some_rule *must = arena_alloc(&g->arena, sizeof *must, 8);
+    if (!must)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    if (n_must == MOST_MUST)
+        return cannot(e, "additionalProperties", a.path);
+    *must = (struct some_rule){s->must, r->keys, r->term};
+    x.must = must;
+    return object_atoms(g, &x, a, list, n, cap, e);
+}
+
 int atoms_of_shape(struct grammar *g, const struct shape *s, const struct atom ***list, size_t *n,
                    size_t *cap, const char *path, struct err *e)
 {
@@ -177,7 +243,8 @@ int atoms_of_shape(struct grammar *g, const struct shape *s, const struct atom *
             if (array_atom(g, s, &a, &none, path, e) != 0)
                 return -1;
         } else if (kind == K_OBJ) {
-            if (object_atom(g, s, &a, &none, path, e) != 0)
+            none = true; /* pushed there */
+            if (object_atoms(g, s, a, list, n, cap, e) != 0)
                 return -1;
         }
         if (!none && push(g, &a, list, n, cap, e) != 0)

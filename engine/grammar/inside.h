@@ -60,7 +60,7 @@ struct dfa *regex_compile(struct arena *a, const char *pattern, size_t n, struct
  * NULL: no rule, or code ERR_UNSUPPORTED. */
 struct dfa *format_dfa(struct arena *a, const char *name, bool loose, struct err *e);
 
-/* ---- numbers (number.c) ---------------------------------------------------------------------- */
+/* ---- numbers (decimal.c, number.c) ----------------------------------------------------------- */
 
 enum { MOST_LISTED = 256, N_SYMBOLS = 14 };
 
@@ -72,6 +72,10 @@ struct decimal {    /* +-0.d1d2d3.. * 10^exp10; no zeros at the ends; n = 0: zer
 /* From a JSON number's text. -1: too long to be exact. */
 int decimal_read(const char *text, struct decimal *out);
 int decimal_of(const json_t *v, struct decimal *out);
+int decimal_of_double(double d, struct decimal *out);
+double decimal_double(const struct decimal *v);
+int decimal_digit(const struct decimal *a, int place); /* place 0: the first before exp10 */
+bool decimal_whole(const struct decimal *v);
 int decimal_cmp(const struct decimal *a, const struct decimal *b);
 
 struct num_rule { /* persistent list: what a number must obey besides `integer` */
@@ -170,6 +174,11 @@ struct prop_rule { /* a property must be there (or not) and obey a term */
     term_id term; /* TERM_NONE with !required: must not be there */
     bool required;
 };
+struct some_rule { /* some property must have a key of these and obey the term */
+    const struct some_rule *next;
+    const struct dfa *keys;
+    term_id term;
+};
 struct names_rule {
     const struct names_rule *next;
     term_id term;
@@ -195,6 +204,8 @@ struct shape {
     const struct obj_rule *obj;
     const struct prop_rule *prop;
     const struct names_rule *names;
+    const struct some_rule *some; /* by any property; atoms.c tells them apart */
+    const struct some_rule *must; /* .. by one that is not declared; MOST_MUST at most */
 };
 struct shapes { /* alternatives */
     struct shape *v;
@@ -212,6 +223,7 @@ struct prop {
 struct extra { /* keys that are not declared */
     const struct dfa *keys;
     term_id term;
+    uint32_t does; /* which of the properties that must be there this is, one bit each */
 };
 struct atom {
     uint32_t kind; /* one of K_* */
@@ -236,8 +248,10 @@ struct atom {
             uint32_t least, most, n_props, n_extras;
             struct prop *props;
             uint32_t *needed; /* [n_props + 1]: required ones from here on */
-            const struct extra *extras;
+            struct extra *extras;
             bool distinct; /* extra keys must differ from each other */
+            uint32_t must; /* bits that the extras must bring */
+            bool in_front; /* .. before any others, for there are few keys that do */
         } obj;
     };
 };
@@ -300,6 +314,8 @@ const char *path_add(struct grammar *g, const char *path, const char *part);
 const char *path_index(struct grammar *g, const char *path, size_t i);
 /* A schema {"const": v}, kept by the grammar; borrowed, or NULL. */
 json_t *const_schema(struct grammar *g, json_t *v);
+/* The same for an array or an object: a schema of its type, items and properties. */
+json_t *value_schema(struct grammar *g, json_t *v);
 int bad_schema(struct err *e, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 int cannot(struct err *e, const char *keyword, const char *path);
@@ -312,6 +328,8 @@ struct grammar *grammar_new(const json_t *doc, struct err *e);
 int grammar_settle(struct grammar *g, const term_id *roots, size_t n, struct err *e);
 
 /* shape_parts.c: a schema's words on items, on properties, and on what depends on a property. */
+int need(struct grammar *g, struct shape *x, const char *name, term_id t, bool required,
+         struct err *e);
 int refine_array(struct grammar *g, struct shapes *s, const json_t *v, const char *path,
                  struct err *e);
 int refine_object(struct grammar *g, struct shapes *s, const json_t *v, const char *path,
@@ -338,6 +356,7 @@ int refine_enum(struct grammar *g, struct shapes *s, const json_t *values, const
                 struct err *e);
 void shapes_sweep(struct shapes *s); /* drop the ones that no type is left in */
 int shapes_copy(struct shapes *to, const struct shapes *from, struct err *e); /* appends */
+bool shapes_have(const struct shapes *s, uint32_t kind); /* is some of this type? */
 uint32_t kinds_of_type(const char *type, bool *integer);
 int count_of(const json_t *v, const char *path, uint32_t *out, struct err *e);
 /* atoms.c, object.c */
@@ -345,6 +364,8 @@ int atoms_of_shape(struct grammar *g, const struct shape *s, const struct atom *
                    size_t *cap, const char *path, struct err *e);
 int object_atom(struct grammar *g, const struct shape *s, struct atom *out, bool *none,
                 const char *path, struct err *e);
+/* The automaton of the names that a schema for names allows. */
+const struct dfa *names_dfa(struct grammar *g, term_id names, const char *path, struct err *e);
 bool string_lives(const struct atom *a, uint32_t state, uint32_t len);
 
 /* small maps */
@@ -380,7 +401,8 @@ struct frame {
         F_KEY,    /* of a declared property: a: place in its name, c as in F_STR */
         F_XKEY,   /* of an extra: a: state, c as in F_STR */
         F_ARR,    /* a: items, b: those that count for `contains`, 8 bits each */
-        F_OBJ,    /* a: next declared property, b: properties, c: term of the value at hand */
+        F_OBJ,    /* a: next declared property, b: properties, and above OBJ_BITS what they did of
+                   * `must`; c: term of the value at hand */
         F_CHARS,  /* a: elem; c: a character that has begun */
         F_SEQ,    /* a: elem to go on with */
         F_REPEAT, /* a: elem, b: times */
@@ -389,7 +411,7 @@ struct frame {
     uint32_t id;    /* set when it is made */
     uint32_t stamp; /* closure that met it last */
 };
-enum { WS_NEWLINE = 256, WS_BLANKS = 16 };
+enum { WS_NEWLINE = 256, WS_BLANKS = 16, OBJ_BITS = 28, MOST_MUST = 3 };
 
 struct machine;
 /* The one frame like f (id and stamp aside), NULL without memory (the machine remembers). */

@@ -1,32 +1,13 @@
 /* engine/grammar/negate.c - the contrary of a schema, laid over shapes.
  *
  * A value breaks a schema when it breaks one of its words: each word that can be broken makes an
- * alternative of its own. Words whose contrary needs "some property somewhere" are refused; they
- * are met only under `not`, `if`, and alternatives of a `oneOf` that overlap. */
-#include "engine/grammar/inside.h"
+ * alternative of its own. Contraries are met under `not`, `if`, and alternatives of a `oneOf` that
+ * overlap. */
+#include "engine/grammar/negate.h"
 
 #include <string.h>
 
-struct contrary {
-    struct grammar *g;
-    const struct shapes *from; /* what is known without this schema */
-    struct shapes *out;        /* alternatives so far */
-    const json_t *v;
-    const char *path;
-    int depth;
-    struct err *e;
-};
-
-static bool some_kind(const struct shapes *s, uint32_t kind)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->v[i].kinds & kind)
-            return true;
-    return false;
-}
-
-/* An alternative: the shapes of one type, to be changed by the caller, then added. */
-static int begin(const struct contrary *c, uint32_t kinds, struct shapes *one)
+int not_begin(const struct contrary *c, uint32_t kinds, struct shapes *one)
 {
     *one = (struct shapes){0};
     if (shapes_copy(one, c->from, c->e) != 0)
@@ -37,7 +18,7 @@ static int begin(const struct contrary *c, uint32_t kinds, struct shapes *one)
     return 0;
 }
 
-static int finish(const struct contrary *c, struct shapes *one, int rc)
+int not_finish(const struct contrary *c, struct shapes *one, int rc)
 {
     shapes_sweep(one);
     if (rc == 0)
@@ -46,7 +27,7 @@ static int finish(const struct contrary *c, struct shapes *one, int rc)
     return rc;
 }
 
-static void *rule_new(const struct contrary *c, size_t n)
+void *not_rule(const struct contrary *c, size_t n)
 {
     void *p = arena_alloc(&c->g->arena, n, 8);
     if (!p)
@@ -73,13 +54,13 @@ static int not_type(const struct contrary *c, const json_t *v)
         number |= k == K_NUM && !integer;
     }
     struct shapes one;
-    if (begin(c, ~kinds, &one) != 0)
+    if (not_begin(c, ~kinds, &one) != 0)
         return -1;
     for (size_t i = 0; i < one.n; i++) {
         one.v[i].typed = true;
         one.v[i].fraction |= only_integer && !number;
     }
-    return finish(c, &one, 0);
+    return not_finish(c, &one, 0);
 }
 
 static int not_value(const struct contrary *c, struct shapes *s, const json_t *v)
@@ -91,7 +72,7 @@ static int not_value(const struct contrary *c, struct shapes *s, const json_t *v
         } else if (json_is_boolean(v)) {
             x->kinds &= ~(uint32_t)(json_is_true(v) ? K_TRUE : K_FALSE);
         } else if (json_is_number(v)) {
-            struct num_rule *r = rule_new(c, sizeof *r);
+            struct num_rule *r = not_rule(c, sizeof *r);
             if (!r)
                 return -1;
             r->kind = NUM_NOT;
@@ -99,14 +80,6 @@ static int not_value(const struct contrary *c, struct shapes *s, const json_t *v
                 return cannot(c->e, "const", c->path);
             r->next = x->num;
             x->num = r;
-        } else if (json_is_array(v) && (x->kinds & K_ARR)) {
-            if (json_array_size(v))
-                return cannot(c->e, "const", c->path);
-            x->least_items = x->least_items ? x->least_items : 1;
-        } else if (json_is_object(v) && (x->kinds & K_OBJ)) {
-            if (json_object_size(v))
-                return cannot(c->e, "const", c->path);
-            x->least_props = x->least_props ? x->least_props : 1;
         }
     }
     return 0;
@@ -116,11 +89,17 @@ static int not_enum(const struct contrary *c, const json_t *values)
 {
     struct shapes one;
     struct text words[1];
-    if (begin(c, K_ALL, &one) != 0)
+    if (not_begin(c, K_ALL, &one) != 0)
         return -1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < json_array_size(values); i++) {
-        const json_t *v = json_array_get(values, i);
+        json_t *v = json_array_get(values, i);
+        if (json_is_array(v) || json_is_object(v)) {
+            json_t *whole = value_schema(c->g, v);
+            rc = whole ? refine_json(c->g, &one, whole, c->path, true, c->depth + 1, c->e)
+                       : err_set(c->e, ERR_MEMORY, "out of memory");
+            continue;
+        }
         if (!json_is_string(v)) {
             rc = not_value(c, &one, v);
             continue;
@@ -128,7 +107,7 @@ static int not_enum(const struct contrary *c, const json_t *values)
         words[0] = (struct text){json_string_value(v), json_string_length(v)};
         const struct dfa *d = dfa_words(&c->g->arena, words, 1, c->e);
         for (size_t k = 0; d && k < one.n; k++) {
-            struct str_rule *r = rule_new(c, sizeof *r);
+            struct str_rule *r = not_rule(c, sizeof *r);
             if (!r) {
                 d = NULL;
                 break;
@@ -138,7 +117,7 @@ static int not_enum(const struct contrary *c, const json_t *values)
         }
         rc = d ? 0 : -1;
     }
-    return finish(c, &one, rc);
+    return not_finish(c, &one, rc);
 }
 
 /* ---- numbers, strings ------------------------------------------------------------------------ */
@@ -160,11 +139,11 @@ static int not_number(const struct contrary *c)
             continue;
         if (!json_is_number(x))
             return bad_schema(c->e, c->path, "%s must be a number", words[w].name);
-        if (begin(c, K_NUM, &one) != 0)
+        if (not_begin(c, K_NUM, &one) != 0)
             return -1;
         int rc = 0;
         for (size_t i = 0; rc == 0 && i < one.n; i++) {
-            struct num_rule *r = rule_new(c, sizeof *r);
+            struct num_rule *r = not_rule(c, sizeof *r);
             if (!r) {
                 rc = -1;
                 break;
@@ -174,7 +153,7 @@ static int not_number(const struct contrary *c)
             r->next = one.v[i].num;
             one.v[i].num = r;
         }
-        if (finish(c, &one, rc) != 0)
+        if (not_finish(c, &one, rc) != 0)
             return -1;
     }
     return 0;
@@ -183,11 +162,11 @@ static int not_number(const struct contrary *c)
 static int not_dfa(const struct contrary *c, const struct dfa *d)
 {
     struct shapes one;
-    if (begin(c, K_STR, &one) != 0)
+    if (not_begin(c, K_STR, &one) != 0)
         return -1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < one.n; i++) {
-        struct str_rule *r = rule_new(c, sizeof *r);
+        struct str_rule *r = not_rule(c, sizeof *r);
         if (!r) {
             rc = -1;
             break;
@@ -195,11 +174,11 @@ static int not_dfa(const struct contrary *c, const struct dfa *d)
         *r = (struct str_rule){one.v[i].str, d, true};
         one.v[i].str = r;
     }
-    return finish(c, &one, rc);
+    return not_finish(c, &one, rc);
 }
 
 /* Counts: fewer than a least, more than a most. */
-static int not_counts(const struct contrary *c, const char *least, const char *most, uint32_t kind)
+int not_counts(const struct contrary *c, const char *least, const char *most, uint32_t kind)
 {
     for (int side = 0; side < 2; side++) {
         const json_t *x = json_object_get(c->v, side ? most : least);
@@ -211,7 +190,7 @@ static int not_counts(const struct contrary *c, const char *least, const char *m
             return -1;
         if (!side && !n)
             continue;
-        if (begin(c, kind, &one) != 0)
+        if (not_begin(c, kind, &one) != 0)
             return -1;
         for (size_t i = 0; i < one.n; i++) {
             struct shape *s = &one.v[i];
@@ -226,7 +205,7 @@ static int not_counts(const struct contrary *c, const char *least, const char *m
             else
                 *hi = n - 1 < *hi ? n - 1 : *hi;
         }
-        if (finish(c, &one, 0) != 0)
+        if (not_finish(c, &one, 0) != 0)
             return -1;
     }
     return 0;
@@ -249,7 +228,7 @@ static int not_string(const struct contrary *c)
         if (not_dfa(c, d) != 0)
             return -1;
     }
-    if (json_is_string(format) && some_kind(c->from, K_STR)) {
+    if (json_is_string(format) && shapes_have(c->from, K_STR)) {
         struct err why = {0};
         const struct dfa *d = format_dfa(&c->g->arena, json_string_value(format), true, &why);
         if (why.code)
@@ -260,195 +239,14 @@ static int not_string(const struct contrary *c)
     return 0;
 }
 
-/* ---- arrays ---------------------------------------------------------------------------------- */
-
-static int add_contains(const struct contrary *c, term_id what, term_id not_what, uint32_t least,
-                        uint32_t most)
-{
-    struct shapes one;
-    if (begin(c, K_ARR, &one) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < one.n; i++) {
-        struct contains *r = rule_new(c, sizeof *r);
-        if (!r) {
-            rc = -1;
-            break;
-        }
-        *r = (struct contains){one.v[i].contains, what, not_what, least, most};
-        one.v[i].contains = r;
-    }
-    return finish(c, &one, rc);
-}
-
-/* Item k breaks its own schema: there are k + 1 items and more. */
-static int not_item(const struct contrary *c, size_t k, term_id t)
-{
-    struct shapes one;
-    if (begin(c, K_ARR, &one) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < one.n; i++) {
-        struct arr_rule *r = rule_new(c, sizeof *r);
-        term_id *prefix = rule_new(c, (k + 1) * sizeof *prefix);
-        if (!r || !prefix) {
-            rc = -1;
-            break;
-        }
-        for (size_t m = 0; m < k; m++)
-            prefix[m] = TERM_ANY;
-        prefix[k] = t;
-        *r = (struct arr_rule){one.v[i].arr, k + 1, prefix, TERM_ANY};
-        one.v[i].arr = r;
-        if (one.v[i].least_items < k + 1)
-            one.v[i].least_items = (uint32_t)k + 1;
-    }
-    return finish(c, &one, rc);
-}
-
-static int not_array(const struct contrary *c)
-{
-    const json_t *prefix = json_object_get(c->v, "prefixItems"),
-                 *rest = json_object_get(c->v, "items"), *has = json_object_get(c->v, "contains");
-    const char *word = "items";
-    term_id t;
-    if (json_is_array(rest)) {
-        prefix = rest;
-        rest = json_object_get(c->v, "additionalItems");
-        word = "additionalItems";
-    }
-    if (not_counts(c, "minItems", "maxItems", K_ARR) != 0)
-        return -1;
-    const size_t n = json_array_size(prefix);
-    for (size_t i = 0; i < n; i++) {
-        if (term_of_schema(c->g, json_array_get(prefix, i), path_index(c->g, c->path, i), true, &t,
-                           c->e) != 0)
-            return -1;
-        if (t != TERM_NONE && not_item(c, i, t) != 0)
-            return -1;
-    }
-    if (rest) {
-        if (term_of_schema(c->g, rest, path_add(c->g, c->path, word), true, &t, c->e) != 0)
-            return -1;
-        if (t == TERM_ANY && not_item(c, n, TERM_ANY) != 0) /* false: any item too many */
-            return -1;
-        if (t != TERM_ANY && t != TERM_NONE) {
-            if (n && some_kind(c->from, K_ARR))
-                return cannot(c->e, word, c->path);
-            if (add_contains(c, t, TERM_ANY, 1, NO_END) != 0)
-                return -1;
-        }
-    }
-    if (json_is_true(json_object_get(c->v, "uniqueItems")) && some_kind(c->from, K_ARR))
-        return cannot(c->e, "uniqueItems", c->path);
-    if (has) {
-        const json_t *x;
-        term_id what, no;
-        uint32_t least = 1, most = NO_END;
-        const char *at = path_add(c->g, c->path, "contains");
-        if (((x = json_object_get(c->v, "minContains")) &&
-             count_of(x, c->path, &least, c->e) != 0) ||
-            ((x = json_object_get(c->v, "maxContains")) &&
-             count_of(x, c->path, &most, c->e) != 0) ||
-            term_of_schema(c->g, has, at, false, &what, c->e) != 0 ||
-            term_of_schema(c->g, has, at, true, &no, c->e) != 0)
-            return -1;
-        if (least && add_contains(c, what, no, 0, least - 1) != 0)
-            return -1;
-        if (most != NO_END && add_contains(c, what, TERM_ANY, most + 1, NO_END) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* ---- objects --------------------------------------------------------------------------------- */
-
-/* Objects that have `with` (or not: NULL) obeying t, and have not `without`. */
-static int add_props(const struct contrary *c, const char *with, term_id t, const char *without)
-{
-    struct shapes one;
-    if (begin(c, K_OBJ, &one) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < one.n; i++) {
-        struct prop_rule *r = rule_new(c, 2 * sizeof *r);
-        if (!r) {
-            rc = -1;
-            break;
-        }
-        const struct prop_rule *top = one.v[i].prop;
-        if (with) {
-            r[0] = (struct prop_rule){top, with, t, true};
-            top = &r[0];
-        }
-        if (without) {
-            r[1] = (struct prop_rule){top, without, TERM_NONE, false};
-            top = &r[1];
-        }
-        one.v[i].prop = top;
-    }
-    return finish(c, &one, rc);
-}
-
-static int not_object(const struct contrary *c)
-{
-    static const char *const hard[] = {"patternProperties", "propertyNames"};
-    const json_t *props = json_object_get(c->v, "properties"),
-                 *required = json_object_get(c->v, "required"),
-                 *rest = json_object_get(c->v, "additionalProperties"), *list;
-    const char *key;
-    json_t *x;
-    if (not_counts(c, "minProperties", "maxProperties", K_OBJ) != 0)
-        return -1;
-    json_object_foreach((json_t *)(uintptr_t)props, key, x)
-    {
-        term_id t;
-        if (term_of_schema(c->g, x, path_add(c->g, path_add(c->g, c->path, "properties"), key),
-                           true, &t, c->e) != 0)
-            return -1;
-        if (t != TERM_NONE && add_props(c, key, t, NULL) != 0)
-            return -1;
-    }
-    for (size_t i = 0; i < json_array_size(required); i++) {
-        const char *name = json_string_value(json_array_get(required, i));
-        if (!name)
-            return bad_schema(c->e, c->path, "required must be an array of strings");
-        if (add_props(c, NULL, TERM_ANY, name) != 0)
-            return -1;
-    }
-    for (int w = 0; w < 2; w++) {
-        json_object_foreach(json_object_get(c->v, w ? "dependencies" : "dependentRequired"), key, x)
-        {
-            if (!json_is_array(x) && some_kind(c->from, K_OBJ))
-                return cannot(c->e, "dependencies", c->path);
-            for (size_t i = 0; i < json_array_size(x); i++) {
-                const char *name = json_string_value(json_array_get(x, i));
-                if (name && add_props(c, key, TERM_ANY, name) != 0)
-                    return -1;
-            }
-        }
-    }
-    if (!some_kind(c->from, K_OBJ))
-        return 0;
-    for (size_t i = 0; i < sizeof hard / sizeof *hard; i++)
-        if ((list = json_object_get(c->v, hard[i])) && !json_is_true(list) &&
-            json_object_size(list))
-            return cannot(c->e, hard[i], c->path);
-    if (json_object_get(c->v, "dependentSchemas"))
-        return cannot(c->e, "dependentSchemas", c->path);
-    if (rest && !json_is_true(rest) && !(json_is_object(rest) && !json_object_size(rest)))
-        return cannot(c->e, "additionalProperties", c->path);
-    return 0;
-}
-
 /* ---- schemas of schemas ---------------------------------------------------------------------- */
 
 static int not_one(const struct contrary *c, const json_t *v, const char *path, bool neg)
 {
     struct shapes one;
-    if (begin(c, K_ALL, &one) != 0)
+    if (not_begin(c, K_ALL, &one) != 0)
         return -1;
-    return finish(c, &one, refine_json(c->g, &one, v, path, neg, c->depth + 1, c->e));
+    return not_finish(c, &one, refine_json(c->g, &one, v, path, neg, c->depth + 1, c->e));
 }
 
 static int not_lists(const struct contrary *c)
@@ -465,27 +263,27 @@ static int not_lists(const struct contrary *c)
         struct shapes one;
         if (!list)
             continue;
-        if (begin(c, K_ALL, &one) != 0)
+        if (not_begin(c, K_ALL, &one) != 0)
             return -1;
         int rc = 0;
         for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
             rc = refine_json(c->g, &one, json_array_get(list, i), path_index(c->g, at, i), true,
                              c->depth + 1, c->e);
-        if (finish(c, &one, rc) != 0)
+        if (not_finish(c, &one, rc) != 0)
             return -1;
     }
     for (size_t i = 0; i < json_array_size(one_of); i++) /* or two */
         for (size_t k = i + 1; k < json_array_size(one_of); k++) {
             const char *at = path_add(c->g, c->path, "oneOf");
             struct shapes one;
-            if (begin(c, K_ALL, &one) != 0)
+            if (not_begin(c, K_ALL, &one) != 0)
                 return -1;
             int rc = refine_json(c->g, &one, json_array_get(one_of, i), path_index(c->g, at, i),
                                  false, c->depth + 1, c->e);
             if (rc == 0)
                 rc = refine_json(c->g, &one, json_array_get(one_of, k), path_index(c->g, at, k),
                                  false, c->depth + 1, c->e);
-            if (finish(c, &one, rc) != 0)
+            if (not_finish(c, &one, rc) != 0)
                 return -1;
         }
     if ((x = json_object_get(c->v, "not")) &&
@@ -498,14 +296,14 @@ static int not_lists(const struct contrary *c)
             struct shapes one;
             if (!what)
                 continue;
-            if (begin(c, K_ALL, &one) != 0)
+            if (not_begin(c, K_ALL, &one) != 0)
                 return -1;
             int rc =
                 refine_json(c->g, &one, x, path_add(c->g, c->path, "if"), w, c->depth + 1, c->e);
             if (rc == 0)
                 rc = refine_json(c->g, &one, what, path_add(c->g, c->path, w ? "else" : "then"),
                                  true, c->depth + 1, c->e);
-            if (finish(c, &one, rc) != 0)
+            if (not_finish(c, &one, rc) != 0)
                 return -1;
         }
     }

@@ -11,7 +11,6 @@
 #include "engine/grammar/inside.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +25,7 @@ enum {
 /* Digits behind the point that were seen among the first 15: they make a number, and its double, no
  * integer. */
 enum { NOT_9 = 1, NOT_0 = 2 };
+#define NO_MULTIPLE UINT32_MAX
 
 int num_symbol(unsigned char c)
 {
@@ -35,104 +35,6 @@ int num_symbol(unsigned char c)
            : (c | 32) == 'e'    ? 12
            : c == '+'           ? 13
                                 : -1;
-}
-
-/* ---- decimals -------------------------------------------------------------------------------- */
-
-int decimal_read(const char *s, struct decimal *out)
-{
-    int exp10 = 0, n = 0;
-    bool point = false;
-    *out = (struct decimal){.neg = *s == '-'};
-    for (s += *s == '-'; (*s >= '0' && *s <= '9') || *s == '.'; s++) {
-        if (*s == '.') {
-            point = true;
-            continue;
-        }
-        exp10 += !point;
-        if (!n && *s == '0') {
-            exp10--;
-            continue;
-        }
-        if (n == (int)sizeof out->d) {
-            if (*s != '0')
-                return -1;
-            continue;
-        }
-        out->d[n++] = (char)(*s - '0');
-    }
-    if (*s == 'e' || *s == 'E')
-        exp10 += atoi(s + 1);
-    while (n && !out->d[n - 1])
-        n--;
-    out->n = n;
-    out->exp10 = n ? exp10 : 0;
-    out->neg = out->neg && n;
-    return exp10 > 320 || exp10 < -320 ? -1 : 0;
-}
-
-static int decimal_of_double(double d, struct decimal *out)
-{
-    char text[64];
-    if (!isfinite(d))
-        return -1;
-    for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back the same */
-        snprintf(text, sizeof text, "%.*g", digits, d);
-        if (strtod(text, NULL) == d)
-            break;
-    }
-    return decimal_read(text, out);
-}
-
-int decimal_of(const json_t *v, struct decimal *out)
-{
-    char text[64];
-    if (json_is_integer(v)) {
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-        return decimal_read(text, out);
-    }
-    const int rc = decimal_of_double(json_real_value(v), out);
-    out->real = true;
-    return rc;
-}
-
-static double decimal_double(const struct decimal *v)
-{
-    char text[64];
-    int n = snprintf(text, sizeof text, v->neg ? "-." : ".");
-    for (int i = 0; i < v->n; i++)
-        text[n++] = (char)('0' + v->d[i]);
-    snprintf(text + n, sizeof text - (size_t)n, "e%d", v->exp10);
-    return strtod(text, NULL);
-}
-
-static int digit_at(const struct decimal *a, int place) /* place 0: the first before exp10 */
-{
-    return place >= 0 && place < a->n ? a->d[place] : 0;
-}
-
-static int magnitude_cmp(const struct decimal *a, const struct decimal *b)
-{
-    if (!a->n || !b->n)
-        return (a->n > 0) - (b->n > 0);
-    if (a->exp10 != b->exp10)
-        return a->exp10 < b->exp10 ? -1 : 1;
-    for (int i = 0; i < a->n || i < b->n; i++)
-        if (digit_at(a, i) != digit_at(b, i))
-            return digit_at(a, i) < digit_at(b, i) ? -1 : 1;
-    return 0;
-}
-
-int decimal_cmp(const struct decimal *a, const struct decimal *b)
-{
-    if (a->neg != b->neg)
-        return a->neg ? -1 : 1;
-    return a->neg ? -magnitude_cmp(a, b) : magnitude_cmp(a, b);
-}
-
-static bool is_whole(const struct decimal *v)
-{
-    return v->n <= v->exp10 || !v->n;
 }
 
 /* ---- states ---------------------------------------------------------------------------------- */
@@ -149,15 +51,17 @@ struct at {                   /* a state; compared byte by byte, so no holes */
 };
 
 struct build {
-    bool integer, fraction, free; /* free: nothing limits it, an exponent may come */
+    bool integer, fraction, whole, free; /* whole: behind the point come zeros at most; free:
+                                            nothing limits it, an exponent may come */
     int n_rules;
     struct num_rule rule[MOST_RULES];
-    uint32_t mod[MOST_RULES]; /* of multiples: scaled to an integer */
-    int places[MOST_RULES];   /* .. by this many decimal places */
-    int most_int;             /* digits before the point of the longest limit */
-    int most_all;             /* digits that may be written, if there is a fraction */
-    int most_frac;            /* digits behind the point that may be written */
-    int frac_seen;            /* of these, the ones that matter for remainders */
+    uint32_t mod[MOST_RULES]; /* of multiples: scaled to an integer, without the zeros at its end */
+    uint32_t tens[MOST_RULES]; /* .. and how many zeros these are */
+    int places[MOST_RULES];    /* .. scaled by this many decimal places */
+    int most_int;              /* digits before the point of the longest limit */
+    int most_all;              /* digits that may be written, if there is a fraction */
+    int most_frac;             /* digits behind the point that may be written */
+    int frac_seen;             /* of these, the ones that matter for remainders */
     struct map of;
     struct at *v;
     uint32_t n, cap;
@@ -188,15 +92,29 @@ static int magnitude_at(const struct build *b, const struct at *s, int i)
     return v->n > (read > 0 ? read : 0) ? -1 : 0;
 }
 
+/* For multiples of q * 10^k: the digits are a number y, then z zeros, k at most; the state is y's
+ * remainder by q, and z. A multiple: remainder 0, and k zeros. */
+static uint32_t rem_step(const struct build *b, int i, uint32_t rem, int d)
+{
+    const uint32_t k = b->tens[i], z = rem % (k + 1);
+    uint64_t y = rem / (k + 1);
+    if (rem == NO_MULTIPLE || (!d && z < k))
+        return rem == NO_MULTIPLE ? rem : rem + 1;
+    for (uint32_t n = d ? z : 0; n; n--)
+        y = y * 10 % b->mod[i];
+    y = (y * 10 + (uint64_t)d) % b->mod[i];
+    return (uint32_t)y * (k + 1) + (d ? 0 : k);
+}
+
 static bool obeys(const struct build *b, const struct at *s)
 {
     for (int i = 0; i < b->n_rules; i++) {
         const struct num_rule *r = &b->rule[i];
         if (is_multiple(r)) {
-            uint64_t rem = s->rem[i];
+            uint32_t rem = s->rem[i];
             for (int k = s->n_frac; k < b->places[i]; k++)
-                rem = rem * 10 % b->mod[i];
-            if ((rem == 0) != (r->kind == NUM_MULTIPLE))
+                rem = rem_step(b, i, rem, 0);
+            if ((rem == b->tens[i]) != (r->kind == NUM_MULTIPLE))
                 return false;
             continue;
         }
@@ -238,13 +156,17 @@ static void take_digit(const struct build *b, struct at *s, int d, bool behind)
     for (int i = 0; i < b->n_rules; i++) {
         if (is_multiple(&b->rule[i])) {
             if (!behind || s->n_frac < b->places[i])
-                s->rem[i] = (uint32_t)(((uint64_t)s->rem[i] * 10 + (uint64_t)d) % b->mod[i]);
+                s->rem[i] = rem_step(b, i, s->rem[i], d);
+            else if (d)
+                s->rem[i] = NO_MULTIPLE;
+            if (behind && s->n_frac + 1 >= b->places[i] && s->rem[i] != b->tens[i])
+                s->rem[i] = NO_MULTIPLE; /* no digit mends it */
             continue;
         }
         const struct decimal *v = &b->rule[i].v;
         /* Where this digit stands in the limit, were they equally long before the point. */
         const int place = behind ? v->exp10 + s->n_frac : s->n_int;
-        const int theirs = (behind || place < limit_ints(v)) ? digit_at(v, place) : 0;
+        const int theirs = (behind || place < limit_ints(v)) ? decimal_digit(v, place) : 0;
         if (!s->cmp[i] && (behind || place < limit_ints(v)) && d != theirs)
             s->cmp[i] = d < theirs ? -1 : 1;
     }
@@ -273,12 +195,15 @@ static bool go(const struct build *b, const struct at *from, int sym, struct at 
             take_digit(b, to, sym, false);
             if (to->n_int <= b->most_int)
                 to->n_int++;
-            if (to->n_all < b->most_all)
+            if (!b->whole && to->n_all < b->most_all)
                 to->n_all++;
             return true;
         }
         if (sym == 11 && !b->integer && (b->free || from->n_all < b->most_all)) {
             to->phase = P_POINT;
+            for (int i = 0; i < b->n_rules; i++)
+                if (is_multiple(&b->rule[i]) && !b->places[i] && to->rem[i] != b->tens[i])
+                    to->rem[i] = NO_MULTIPLE;
             return true;
         }
         if (sym == 12 && b->free && !b->integer) {
@@ -381,16 +306,27 @@ static int add_rule(struct build *b, const struct num_rule *r)
         const int places = r->v.n - r->v.exp10 > 0 ? r->v.n - r->v.exp10 : 0;
         uint64_t m = 0;
         for (int i = 0; i < r->v.exp10 + places; i++) {
-            m = m * 10 + (uint64_t)digit_at(&r->v, i);
-            if (m > MOST_STATES)
+            m = m * 10 + (uint64_t)decimal_digit(&r->v, i);
+            if (m > UINT64_C(1000000000000000))
                 return err_set(b->e, ERR_UNSUPPORTED, "a multipleOf with too many digits");
         }
         if (!m)
             return err_set(b->e, ERR_INPUT, "multipleOf must be more than 0");
+        uint32_t tens = 0;
+        for (; m % 10 == 0; m /= 10)
+            tens++;
+        if (m > MOST_STATES)
+            return err_set(b->e, ERR_UNSUPPORTED, "a multipleOf with too many digits");
         b->mod[b->n_rules] = (uint32_t)m;
+        b->tens[b->n_rules] = tens;
         b->places[b->n_rules] = places;
-        if (r->kind == NUM_MULTIPLE && places < b->most_frac)
-            b->most_frac = places;
+        if (r->kind == NUM_MULTIPLE) {
+            /* 30, or 30.0 as long as few states tell how long that is: as a double it is exact. */
+            const int behind = places || m * (tens + 1) > 1000 ? places : 1;
+            b->whole |= !behind;
+            if (behind < b->most_frac)
+                b->most_frac = behind;
+        }
     } else {
         const int ints = limit_ints(&r->v);
         if (ints > b->most_int)
@@ -410,6 +346,8 @@ static struct numbers *table_of(struct arena *a, struct build *b)
     memset(&start, 0, sizeof start);
     if (!t)
         goto none;
+    for (int i = 0; i < b->n_rules; i++)
+        start.rem[i] = is_multiple(&b->rule[i]) ? b->tens[i] : 0;
     if (at_id(b, &start, &id) != 0)
         goto done;
     for (uint32_t s = 0; s < b->n; s++) {
@@ -510,8 +448,8 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
         if (v->neg)
             text[len++] = '-';
         for (int k = 0; k < (v->exp10 > 1 ? v->exp10 : 1); k++)
-            text[len++] = (char)('0' + (v->exp10 > 0 ? digit_at(v, k) : 0));
-        if (!is_whole(v)) {
+            text[len++] = (char)('0' + (v->exp10 > 0 ? decimal_digit(v, k) : 0));
+        if (!decimal_whole(v)) {
             text[len++] = '.';
             for (int k = v->exp10 > 0 ? v->exp10 : 0, z = v->exp10; k < v->n || z < 0; z++) {
                 text[len++] = (char)('0' + (z < 0 ? 0 : v->d[k]));
@@ -526,7 +464,7 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
             s = *to;
         }
         t->accept[s] = 1;
-        if (v->real && is_whole(v) && !integer) { /* 2.0 in the schema: it comes so, or as 2 */
+        if (v->real && decimal_whole(v) && !integer) { /* 2.0 in the schema: it comes so, or as 2 */
             for (const char *c = ".0"; *c; c++) {
                 uint32_t *to = &t->next[s][num_symbol((unsigned char)*c)];
                 if (*to == DFA_DEAD)
@@ -554,10 +492,10 @@ static bool value_obeys(const struct decimal *v, const struct num_rule *r)
         const int places = r->v.n - r->v.exp10 > 0 ? r->v.n - r->v.exp10 : 0;
         uint64_t m = 0, rem = 0;
         for (int i = 0; i < r->v.exp10 + places; i++)
-            m = m * 10 + (uint64_t)digit_at(&r->v, i);
+            m = m * 10 + (uint64_t)decimal_digit(&r->v, i);
         bool whole = m > 0 && v->n <= v->exp10 + places;
         for (int i = 0; whole && i < v->exp10 + places; i++)
-            rem = (rem * 10 + (uint64_t)digit_at(v, i)) % m;
+            rem = (rem * 10 + (uint64_t)decimal_digit(v, i)) % m;
         return (whole && !rem) == (r->kind == NUM_MULTIPLE);
     }
     const int c = decimal_cmp(v, &r->v);
@@ -577,13 +515,14 @@ struct numbers *numbers_build(struct arena *a, bool integer, bool fraction,
     if (list) {
         bool good[MOST_LISTED];
         for (size_t i = 0; i < list->n; i++) {
-            good[i] = is_whole(&list->v[i]) ? !fraction : !integer;
+            good[i] = decimal_whole(&list->v[i]) ? !fraction : !integer;
             for (const struct num_rule *r = rules; r && good[i]; r = r->next)
                 good[i] = value_obeys(&list->v[i], r);
         }
         return listed(a, list, good, integer, e);
     }
     struct build b = {.integer = integer,
+                      .whole = integer,
                       .fraction = fraction,
                       .free = !fraction,
                       .most_all = MANY_DIGITS,

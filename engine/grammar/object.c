@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PATTERNS = 6, MOST_PROPS = 4096 };
+enum { MOST_PATTERNS = 6, MOST_PROPS = 4096, MANY_KEYS = 1 << 20 };
 
 struct pattern {
     const char *text;
@@ -146,29 +146,37 @@ static int term_of_key(struct work *w, const char *name, uint32_t set, term_id *
 
 /* ---- propertyNames --------------------------------------------------------------------------- */
 
+const struct dfa *names_dfa(struct grammar *g, term_id names, const char *path, struct err *e)
+{
+    const struct term *t = term_get(g, names, e);
+    const struct dfa *any = NULL;
+    if (!t)
+        return NULL;
+    if (t->expanded != 2) {
+        cannot(e, "propertyNames", path);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < t->n_atoms; i++) {
+        const struct atom *a = t->atoms[i];
+        if (a->kind != K_STR)
+            continue;
+        const struct dfa *d = a->str.dfa;
+        if (a->str.least || a->str.most != NO_END) {
+            const struct dfa *l = dfa_lengths(&g->arena, a->str.least, a->str.most, e);
+            d = l ? dfa_merge(&g->arena, d, l, DFA_AND, e) : NULL;
+        }
+        any = !d ? NULL : any ? dfa_merge(&g->arena, any, d, DFA_OR, e) : d;
+        if (!any)
+            return NULL;
+    }
+    return any ? any : dfa_words(&g->arena, NULL, 0, e);
+}
+
 static int names_allowed(struct work *w)
 {
     for (const struct names_rule *r = w->s->names; r; r = r->next) {
-        const struct term *t = term_get(w->g, r->term, w->e);
-        const struct dfa *any = NULL;
-        if (!t)
-            return -1;
-        if (t->expanded != 2)
-            return cannot(w->e, "propertyNames", w->path);
-        for (uint32_t i = 0; i < t->n_atoms; i++) {
-            const struct atom *a = t->atoms[i];
-            if (a->kind != K_STR)
-                continue;
-            const struct dfa *d = a->str.dfa;
-            if (a->str.least || a->str.most != NO_END) {
-                const struct dfa *l = dfa_lengths(&w->g->arena, a->str.least, a->str.most, w->e);
-                d = l ? dfa_merge(&w->g->arena, d, l, DFA_AND, w->e) : NULL;
-            }
-            any = !d ? NULL : any ? dfa_merge(&w->g->arena, any, d, DFA_OR, w->e) : d;
-            if (!any)
-                return -1;
-        }
-        if (!any && !(any = dfa_words(&w->g->arena, NULL, 0, w->e)))
+        const struct dfa *any = names_dfa(w->g, r->term, w->path, w->e);
+        if (!any)
             return -1;
         w->names = w->names ? dfa_merge(&w->g->arena, w->names, any, DFA_AND, w->e) : any;
         if (!w->names)
@@ -184,9 +192,34 @@ static bool name_allowed(const struct work *w, const char *name)
 
 /* ---- keys that are not declared -------------------------------------------------------------- */
 
+/* Of a class of keys: the ones that do these of the properties which must be there. */
+static int add_extra(struct work *w, struct atom *out, const struct dfa *keys, term_id t,
+                     uint32_t does)
+{
+    uint32_t i = 0;
+    for (const struct some_rule *r = w->s->must; r; r = r->next, i++) {
+        if (!(does >> i & 1))
+            continue;
+        if (term_and(w->g, t, r->term, &t, w->e) != 0)
+            return -1;
+        if (keys->start == DFA_DEAD || t == TERM_NONE)
+            return 0;
+        if (!(keys = dfa_merge(&w->g->arena, keys, r->keys, DFA_AND, w->e)))
+            return -1;
+    }
+    if (keys->start == DFA_DEAD || t == TERM_NONE)
+        return 0;
+    out->obj.in_front |= does && dfa_count(keys, keys->start, NO_END) < MANY_KEYS;
+    out->obj.extras[out->obj.n_extras++] = (struct extra){keys, t, does};
+    return 0;
+}
+
 static int add_extras(struct work *w, struct atom *out)
 {
-    struct extra *x = arena_alloc(&w->g->arena, (1u << w->n_patterns) * sizeof *x, 8);
+    uint32_t n_must = 0;
+    for (const struct some_rule *r = w->s->must; r; r = r->next)
+        n_must++;
+    struct extra *x = arena_alloc(&w->g->arena, (1u << (w->n_patterns + n_must)) * sizeof *x, 8);
     struct text *declared = calloc(w->n_props + 1, sizeof *declared);
     const struct dfa *others = NULL;
     int rc = -1;
@@ -196,6 +229,7 @@ static int add_extras(struct work *w, struct atom *out)
     }
     for (size_t i = 0; i < w->n_props; i++)
         declared[i] = (struct text){w->props[i].name, w->props[i].n_name};
+    out->obj.extras = x;
     others = w->names ? w->names : dfa_all(&w->g->arena, w->e);
     if (others && w->n_props && others->start != DFA_DEAD) {
         const struct dfa *words = dfa_words(&w->g->arena, declared, w->n_props, w->e);
@@ -210,8 +244,8 @@ static int add_extras(struct work *w, struct atom *out)
         if (term_of_key(w, NULL, set, &t, &spoken) != 0)
             goto done;
         /* Silence about other keys: none come, unless the object needs them. */
-        if (t == TERM_NONE ||
-            (!spoken && !w->names && w->n_props && w->s->least_props <= w->n_props))
+        const bool silent = !spoken && !w->names && w->n_props && w->s->least_props <= w->n_props;
+        if (t == TERM_NONE || (silent && !n_must))
             continue;
         for (uint32_t i = 0; keys->start != DFA_DEAD && i < w->n_patterns; i++) {
             keys = dfa_merge(&w->g->arena, keys, w->patterns[i].dfa,
@@ -219,11 +253,12 @@ static int add_extras(struct work *w, struct atom *out)
             if (!keys)
                 goto done;
         }
-        if (keys->start != DFA_DEAD)
-            x[out->obj.n_extras++] = (struct extra){keys, t};
+        for (uint32_t does = silent; does < 1u << n_must; does++)
+            if (add_extra(w, out, keys, t, does) != 0)
+                goto done;
     }
-    out->obj.extras = x;
-    rc = 0;
+    out->obj.must = (1u << n_must) - 1;
+    rc = out->obj.in_front && n_must > 1 ? cannot(w->e, "additionalProperties", w->path) : 0;
 done:
     free(declared);
     return rc;
@@ -291,7 +326,7 @@ int object_atom(struct grammar *g, const struct shape *s, struct atom *out, bool
     out->obj.n_props = (uint32_t)k;
     out->obj.props = props;
     out->obj.needed = needed;
-    out->obj.distinct = s->least_props > k;
+    out->obj.distinct = s->least_props > k || s->must;
     *none = s->least_props > k && !out->obj.n_extras;
     rc = 0;
 done:

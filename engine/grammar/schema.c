@@ -339,6 +339,12 @@ bool term_atom_lives(const struct grammar *g, const struct atom *a)
                 n += dfa_count(a->obj.extras[i].keys, a->obj.extras[i].keys->start, NO_END);
         if (n < a->obj.least)
             return false;
+        uint32_t does = 0;
+        for (uint32_t i = 0; i < a->obj.n_extras && a->obj.must; i++)
+            if (term_seems_alive(g, a->obj.extras[i].term))
+                does |= a->obj.extras[i].does;
+        if (does != a->obj.must)
+            return false;
     }
     return true;
 }

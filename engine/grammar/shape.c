@@ -127,49 +127,24 @@ static int refine_type(struct shapes *s, const json_t *v, const char *path, stru
     return 0;
 }
 
-/* An array or object value as a shape: each part is a value of its own. */
-static int whole_value(struct grammar *g, struct shape *x, json_t *v, const char *path,
-                       struct err *e)
+json_t *value_schema(struct grammar *g, json_t *v)
 {
-    if (json_is_array(v)) {
-        const size_t n = json_array_size(v);
-        struct arr_rule *r = arena_alloc(&g->arena, sizeof *r, 8);
-        term_id *prefix = arena_alloc(&g->arena, (n + 1) * sizeof *prefix, 4);
-        if (!r || !prefix)
-            return err_set(e, ERR_MEMORY, "out of memory");
-        for (size_t i = 0; i < n; i++) {
-            json_t *c = const_schema(g, json_array_get(v, i));
-            if (!c)
-                return err_set(e, ERR_MEMORY, "out of memory");
-            if (term_of_schema(g, c, path, false, &prefix[i], e) != 0)
-                return -1;
-        }
-        *r = (struct arr_rule){x->arr, n, prefix, TERM_NONE};
-        x->arr = r;
-        x->kinds &= K_ARR;
-        if (n > x->least_items)
-            x->least_items = (uint32_t)n;
-        return 0;
-    }
-    struct obj_rule *r = arena_alloc(&g->arena, sizeof *r, 8);
-    json_t *props = json_object();
+    json_t *parts = json_is_array(v) ? json_array() : json_object(), *names = json_array(), *one;
+    const int n = (int)(json_is_array(v) ? json_array_size(v) : json_object_size(v));
+    bool good = true;
     const char *key;
-    json_t *val;
-    if (!r || !props || json_array_append_new(g->made, props) != 0)
-        return err_set(e, ERR_MEMORY, "out of memory");
-    json_object_foreach(v, key, val)
-    {
-        json_t *c = const_schema(g, val);
-        struct prop_rule *p = arena_alloc(&g->arena, sizeof *p, 8);
-        if (!c || !p || json_object_set(props, key, c) != 0)
-            return err_set(e, ERR_MEMORY, "out of memory");
-        *p = (struct prop_rule){x->prop, key, TERM_ANY, true};
-        x->prop = p;
-    }
-    *r = (struct obj_rule){x->obj, props, NULL, TERM_NONE, true};
-    x->obj = r;
-    x->kinds &= K_OBJ;
-    return 0;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        good &= (one = const_schema(g, json_array_get(v, i))) && !json_array_append(parts, one);
+    json_object_foreach(json_is_object(v) ? v : NULL, key, one) good &=
+        (one = const_schema(g, one)) && !json_object_set(parts, key, one) &&
+        !json_array_append_new(names, json_string(key));
+    json_t *s = json_is_array(v)
+                    ? json_pack("{s:s, s:i, s:i, s:o}", "type", "array", "minItems", n, "maxItems",
+                                n, "prefixItems", parts)
+                    : json_pack("{s:s, s:b, s:O, s:o}", "type", "object", "additionalProperties", 0,
+                                "required", names, "properties", parts);
+    json_decref(names);
+    return !s || json_array_append_new(g->made, s) != 0 || !good ? NULL : s;
 }
 
 int refine_enum(struct grammar *g, struct shapes *s, const json_t *values, const char *path,
@@ -207,13 +182,17 @@ int refine_enum(struct grammar *g, struct shapes *s, const json_t *values, const
                      : json_is_true(v)  ? K_TRUE
                      : json_is_false(v) ? K_FALSE
                                         : 0;
-            for (size_t k = 0; k < s->n && (json_is_array(v) || json_is_object(v)); k++) {
-                struct shape x = s->v[k];
-                x.typed = true;
-                if (whole_value(g, &x, v, path, e) != 0 ||
-                    (x.kinds && shapes_add(&out, &x, e) != 0))
-                    goto done;
-            }
+            if (!json_is_array(v) && !json_is_object(v))
+                continue;
+            struct shapes one = {0};
+            json_t *whole = value_schema(g, v);
+            const bool good = whole ? shapes_copy(&one, s, e) == 0 &&
+                                          refine_json(g, &one, whole, path, false, 0, e) == 0 &&
+                                          shapes_copy(&out, &one, e) == 0
+                                    : err_set(e, ERR_MEMORY, "out of memory") == 0;
+            shapes_free(&one);
+            if (!good)
+                goto done;
         }
     }
     struct str_rule word_rule = {.dfa = NULL};
@@ -312,7 +291,7 @@ static int add_str_rule(struct grammar *g, struct shapes *s, const struct dfa *d
     return 0;
 }
 
-static bool some_kind(const struct shapes *s, uint32_t kind)
+bool shapes_have(const struct shapes *s, uint32_t kind)
 {
     for (size_t i = 0; i < s->n; i++)
         if (s->v[i].kinds & kind)
@@ -353,7 +332,7 @@ static int refine_string(struct grammar *g, struct shapes *s, const json_t *v, c
         if (add_str_rule(g, s, d, e) != 0)
             return -1;
     }
-    if (format && some_kind(s, K_STR)) {
+    if (format && shapes_have(s, K_STR)) {
         struct err why = {0};
         if (!json_is_string(format))
             return bad_schema(e, path, "format must be a string");

@@ -110,8 +110,8 @@ static int each_is_schema(const json_t *map, const char *word, const char *path,
     return 0;
 }
 
-static int need(struct grammar *g, struct shape *x, const char *name, term_id t, bool required,
-                struct err *e)
+int need(struct grammar *g, struct shape *x, const char *name, term_id t, bool required,
+         struct err *e)
 {
     struct prop_rule *r = arena_alloc(&g->arena, sizeof *r, 8);
     if (!r)

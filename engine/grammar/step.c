@@ -3,7 +3,7 @@
  * No place is entered from which the value cannot be finished: a property that is skipped must be
  * optional, a comma needs an item or a key behind it, a string keeps an end within its length. So a
  * text that goes on is a text that can end, and a model that is led by masks never meets a wall. */
-#include "engine/grammar/machine.h"
+#include "engine/grammar/step.h"
 
 #include <string.h>
 
@@ -14,7 +14,7 @@ static const struct term *term_at(struct machine *m, term_id t)
     return &grammar_of(m)->terms[t];
 }
 
-static bool term_is_alive(struct machine *m, term_id t)
+bool term_is_alive(struct machine *m, term_id t)
 {
     return term_at(m, t)->life == 1;
 }
@@ -29,7 +29,7 @@ static bool chain_begins(const struct chain *text, const struct chain *with)
 }
 
 /* How many used texts begin with this one. */
-static uint32_t used_with(const struct used *u, const struct chain *with)
+uint32_t used_with(const struct used *u, const struct chain *with)
 {
     uint32_t n = 0;
     for (; u; u = u->next)
@@ -45,7 +45,7 @@ static uint32_t used_count(const struct used *u)
     return n;
 }
 
-static bool is_used(const struct used *u, const struct chain *text)
+bool is_used(const struct used *u, const struct chain *text)
 {
     for (; u; u = u->next)
         if (u->text == text)
@@ -54,7 +54,7 @@ static bool is_used(const struct used *u, const struct chain *text)
 }
 
 /* The text that tells values apart starts with their type: "1" is not 1. */
-static const struct chain *text_start(struct machine *m, uint32_t kind)
+const struct chain *text_start(struct machine *m, uint32_t kind)
 {
     const struct chain *root = chain_get(m, NULL, 0);
     return root ? chain_get(m, root, LAST_CHAR + 1 + kind) : NULL;
@@ -134,8 +134,8 @@ static void number_go(struct machine *m, struct frame *x, const struct numbers *
     }
 }
 
-static void start_value(struct machine *m, const struct frame *up, term_id t, uint16_t depth,
-                        unsigned char c)
+void start_value(struct machine *m, const struct frame *up, term_id t, uint16_t depth,
+                 unsigned char c)
 {
     const struct term *term = term_at(m, t);
     const bool differ = must_differ(up);
@@ -187,7 +187,7 @@ static void start_value(struct machine *m, const struct frame *up, term_id t, ui
 }
 
 /* White space between the parts: one newline, and blanks enough to indent by four. */
-static bool take_blank(struct machine *m, const struct frame *f, unsigned char c)
+bool take_blank(struct machine *m, const struct frame *f, unsigned char c)
 {
     struct frame x = *f;
     const uint32_t most = f->depth > 4 ? 4u * f->depth : WS_BLANKS;
@@ -211,8 +211,8 @@ static bool take_blank(struct machine *m, const struct frame *f, unsigned char c
 /* ---- strings --------------------------------------------------------------------------------- */
 
 /* Can some character in lo..hi go on to a text that is not used up? */
-static bool leads_to_new(struct machine *m, const struct frame *f, const struct dfa *d,
-                         uint32_t most, const struct used *used, uint32_t lo, uint32_t hi)
+bool leads_to_new(struct machine *m, const struct frame *f, const struct dfa *d, uint32_t most,
+                  const struct used *used, uint32_t lo, uint32_t hi)
 {
     const uint32_t n_used = used_with(used, f->text);
     uint32_t tried = 0;
@@ -375,170 +375,6 @@ static void step_array(struct machine *m, const struct frame *f, unsigned char c
         x.phase = AT_COMMA;
         x.ws = 0;
         emit(m, frame_get(m, &x));
-    }
-}
-
-/* ---- objects --------------------------------------------------------------------------------- */
-
-/* The keys that may come next: emits their first place, or only says whether there is one. */
-static bool next_key(struct machine *m, const struct frame *f, bool go)
-{
-    const struct atom *a = f->what;
-    const uint32_t n = a->obj.n_props;
-    bool some = false, has_extras = false;
-    if (f->b >= a->obj.most)
-        return false;
-    for (uint32_t i = 0; i < a->obj.n_extras; i++)
-        has_extras |= term_is_alive(m, a->obj.extras[i].term);
-    uint32_t p = f->a;
-    for (; p < n; p++) {
-        const struct prop *q = &a->obj.props[p];
-        const bool fits = f->b + 1 + a->obj.needed[p + 1] <= a->obj.most &&
-                          (has_extras || f->b + (n - p) >= a->obj.least);
-        if (term_is_alive(m, q->term) && fits) {
-            some = true;
-            if (!go)
-                return true;
-            const struct frame x = {.up = f, .what = q, .kind = F_KEY, .depth = f->depth};
-            emit(m, frame_get(m, &x));
-        }
-        if (q->required)
-            return some; /* it cannot be passed over */
-    }
-    for (uint32_t i = 0; i < a->obj.n_extras; i++) {
-        const struct extra *q = &a->obj.extras[i];
-        if (!term_is_alive(m, q->term))
-            continue;
-        struct frame x = {
-            .up = f, .what = q, .kind = F_XKEY, .a = q->keys->start, .depth = f->depth};
-        if (a->obj.distinct) {
-            x.text = text_start(m, K_STR);
-            if (!x.text || dfa_count(q->keys, x.a, NO_END) <= used_with(f->used, x.text))
-                continue;
-        }
-        some = true;
-        if (!go)
-            return true;
-        emit(m, frame_get(m, &x));
-    }
-    return some;
-}
-
-/* Behind a key: its object waits for the colon. */
-static void key_end(struct machine *m, const struct frame *f, uint32_t next, term_id t,
-                    const struct chain *text)
-{
-    struct frame x = *f->up;
-    const struct atom *a = x.what;
-    x.phase = AT_COLON;
-    x.ws = 0;
-    x.a = next;
-    x.b++;
-    if (a->obj.most == NO_END && x.b > a->obj.least)
-        x.b = a->obj.least;
-    x.c = t;
-    if (text && !(x.used = used_add(m, x.used, text)))
-        return;
-    emit(m, frame_get(m, &x));
-}
-
-static void step_key(struct machine *m, const struct frame *f, unsigned char c)
-{
-    const struct prop *p = f->what;
-    const struct atom *a = f->up->what;
-    struct frame x = *f;
-    struct char_reach r;
-    uint32_t cp, want = 0;
-    bool bad;
-    const size_t n =
-        f->a < p->n_name ? text_decode(p->name + f->a, p->n_name - f->a, &want, &bad) : 0;
-    switch (char_step(&x.c, c, &cp, &r)) {
-    case CHAR_QUOTE:
-        if (!n)
-            key_end(m, f, (uint32_t)(p - a->obj.props) + 1, p->term, NULL);
-        break;
-    case CHAR_PART:
-        for (uint32_t i = 0; n && i < r.n; i++)
-            if (want >= r.lo[i] && want <= r.hi[i]) {
-                emit(m, frame_get(m, &x));
-                break;
-            }
-        break;
-    case CHAR_WHOLE:
-        if (n && cp == want) {
-            x.a += (uint32_t)n;
-            emit(m, frame_get(m, &x));
-        }
-        break;
-    case CHAR_BAD:
-        break;
-    }
-}
-
-static void step_extra_key(struct machine *m, const struct frame *f, unsigned char c)
-{
-    const struct extra *e = f->what;
-    const struct atom *a = f->up->what;
-    struct frame x = *f;
-    struct char_reach r;
-    uint32_t cp;
-    switch (char_step(&x.c, c, &cp, &r)) {
-    case CHAR_QUOTE:
-        if (e->keys->accept[f->a] && !(f->text && is_used(f->up->used, f->text)))
-            key_end(m, f, a->obj.n_props, e->term, f->text);
-        break;
-    case CHAR_PART:
-        for (uint32_t i = 0; i < r.n; i++)
-            if (dfa_leads(e->keys, f->a, r.lo[i], r.hi[i], 0, NO_END - 1) &&
-                (!f->text || leads_to_new(m, f, e->keys, NO_END, f->up->used, r.lo[i], r.hi[i]))) {
-                emit(m, frame_get(m, &x));
-                break;
-            }
-        break;
-    case CHAR_WHOLE:
-        x.a = dfa_step(e->keys, f->a, cp);
-        if (x.a == DFA_DEAD)
-            break;
-        if (f->text) {
-            x.text = chain_get(m, f->text, cp);
-            if (!x.text || dfa_count(e->keys, x.a, NO_END) <= used_with(f->up->used, x.text))
-                break;
-        }
-        emit(m, frame_get(m, &x));
-        break;
-    case CHAR_BAD:
-        break;
-    }
-}
-
-static void step_object(struct machine *m, const struct frame *f, unsigned char c)
-{
-    const struct atom *a = f->what;
-    struct frame x = *f;
-    x.ws = 0;
-    if (f->phase == AT_COLON) {
-        x.phase = AT_VALUE;
-        if (c == ':')
-            emit(m, frame_get(m, &x));
-        return;
-    }
-    if (take_blank(m, f, c))
-        return;
-    if (f->phase == AT_VALUE) {
-        x.phase = AT_AFTER;
-        x.c = 0;
-        const struct frame *up = frame_get(m, &x);
-        if (up)
-            start_value(m, up, f->c, f->depth, c);
-    } else if (c == '}') {
-        if (f->phase != AT_COMMA && !a->obj.needed[f->a] && f->b >= a->obj.least)
-            value_end(m, f);
-    } else if (c == ',' && f->phase == AT_AFTER) {
-        x.phase = AT_COMMA;
-        if (next_key(m, f, false))
-            emit(m, frame_get(m, &x));
-    } else if (c == '"' && f->phase != AT_AFTER) {
-        next_key(m, f, true);
     }
 }
 
