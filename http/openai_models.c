@@ -37,9 +37,10 @@ void on_openai_models(struct call *c)
     free(list);
     if (rows && c->shape == &shape_anthropic) {
         const json_t *first = json_array_get(rows, 0), *last = json_array_get(rows, n - 1);
-        call_answer_json(c, 200, json_pack("{s:o, s:b, s:O?, s:O?}", "data", rows, "has_more", 0,
-                                           "first_id", json_object_get(first, "id"), "last_id",
-                                           json_object_get(last, "id")));
+        call_answer_json(c, 200,
+                         json_pack("{s:o, s:b, s:O?, s:O?}", "data", rows, "has_more", 0,
+                                   "first_id", json_object_get(first, "id"), "last_id",
+                                   json_object_get(last, "id")));
         return;
     }
     call_answer_json(c, 200, rows ? json_pack("{s:s, s:o}", "object", "list", "data", rows) : NULL);

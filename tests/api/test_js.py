@@ -15,6 +15,11 @@ from conftest import ROOT, binary, model_bytes
 JS = ROOT / "tests" / "js"
 MODULES = os.path.join(os.environ.get("CHASKI_JS", ROOT / "build" / "js"), "node_modules")
 FILES = ["ollama", "openai", "anthropic", "browser"]
+NODE = shutil.which("node")
+if not NODE:
+    pytest.skip("the JavaScript clients: no node", allow_module_level=True)
+if not os.path.isdir(MODULES):
+    pytest.skip(f"the JavaScript clients: no {MODULES}: npm ci of tests/js has not run", allow_module_level=True)
 ENGINE = "fake" if binary()[1] else "real"
 LINE = re.compile(r"^(both|fake|real)\('((?:[^'\\]|\\.)*)'", re.M)
 TESTS = [(f, name.replace("\\'", "'")) for f in FILES for kind, name in LINE.findall((JS / f"{f}.js").read_text())
@@ -24,11 +29,6 @@ TESTS = [(f, name.replace("\\'", "'")) for f in FILES for kind, name in LINE.fin
 @pytest.fixture(scope="module")
 def results(server):
     """Runs a file once and gives what it says: name -> (ok?, text)."""
-    node = shutil.which("node")
-    if not node:
-        pytest.skip("no node")
-    if not os.path.isdir(MODULES):
-        pytest.skip(f"no packages in {MODULES}: npm ci of tests/js has not run")
     if ENGINE == "fake":
         make_models(server)
     else:
@@ -38,7 +38,7 @@ def results(server):
 
     def run(name):
         if name not in seen:
-            p = subprocess.run([node, JS / f"{name}.js"], capture_output=True, text=True, timeout=240,
+            p = subprocess.run([NODE, JS / f"{name}.js"], capture_output=True, text=True, timeout=240,
                                env={**os.environ, "NODE_PATH": MODULES, "CHASKI_URL": server.url, "CHASKI_ENGINE": ENGINE})
             parts = re.split(r"^(ok|not ok) (.*)\n", p.stdout, flags=re.M)
             seen[name] = {n: (ok == "ok", why) for ok, n, why in zip(parts[1::3], parts[2::3], parts[3::3])}
