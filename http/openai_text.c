@@ -83,6 +83,9 @@ static int parse(struct ask *a, struct err *e)
         field_bool(a->body, "raw", &a->raw, NULL, e) != 0 ||
         field_bool(a->body, "echo", &echo, NULL, e) != 0 || parse_logprobs(a, e) != 0)
         return -1;
+    const json_t *top_p = field(a->body, "top_p"), *own = field(a->body, "options");
+    if (top_p && json_number_value(top_p) == 0 && !json_object_get(own, "top_p"))
+        json_object_del(zeros, "top_p"); /* counts as absent */
     if (a->suffix && !a->suffix[0])
         a->suffix = NULL;
     if (echo)

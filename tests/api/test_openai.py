@@ -239,6 +239,7 @@ def test_an_answer_that_goes_back_as_a_prompt_has_the_same_logprobs(server):
     ({"stop": ["a", "b"]}, {"stop": ["a", "b"]}),
     ({"stop": None}, {"stop": []}),
     ({"stop": 5}, {"stop": []}),
+    ({"top_p": 0, "options": {"top_p": 0}}, {"top_p": 0}),
     ({"top_k": 7, "min_p": 0.25}, {"top_k": 7, "min_p": 0.25}),
     ({"options": {"num_ctx": 512, "top_k": 3}, "top_k": 7}, {"num_ctx": 512, "top_k": 3}),
     ({"options": {"temperature": 0.5}, "temperature": 1}, {"temperature": 0.5}),
@@ -260,6 +261,15 @@ def test_fields_reach_the_engine(server, path, body, want):
     c = a.json()["choices"][0]
     got = json.loads(c["message"]["content"] if path == C else c["text"])
     assert {k: got[k] for k in want} == want
+
+
+@fake
+def test_top_p_zero_of_completions_counts_as_absent(server):
+    def top_p(path, more):
+        body = {"model": "m", "prompt": "fake:options", "messages": [{"role": "user", "content": "fake:options"}]}
+        c = server.post(path, {**body, **more}).json()["choices"][0]
+        return json.loads(c["text"] if path == T else c["message"]["content"])["top_p"]
+    assert top_p(T, {"top_p": 0}) == 1 and top_p(C, {"top_p": 0}) == 0
 
 
 @fake
