@@ -84,6 +84,26 @@ def compare(truth, other):
     return float(kl), float(same), int(clear.sum())
 
 
+def logits(chaski, model, ids, kv):
+    with tempfile.TemporaryDirectory() as d:
+        np.array(ids, "<i4").tofile(os.path.join(d, "ids"))
+        subprocess.check_call([chaski, "logits", "-m", model, "--tokens", os.path.join(d, "ids"),
+                               "--out", os.path.join(d, "out"), "--kv", kv])
+        return np.fromfile(os.path.join(d, "out"), "<f4").reshape(len(ids), -1)
+
+
+def compare_caches(chaski, models, text, n):
+    """What each type of key-value cache costs, beside the same model with an f32 one."""
+    print("| model | tokens | cache | KL to f32 | best token |\n| --- | ---: | --- | ---: | ---: |")
+    for model in models:
+        ids = json.loads(subprocess.check_output([chaski, "tokenize", "-m", model, "--bos"],
+                                                 input=text.encode()))[:n]
+        truth = logits(chaski, model, ids, "f32")
+        for kv in "f16", "q8_0", "q4_0":
+            kl, same, _ = compare(truth, logits(chaski, model, ids, kv))
+            print(f"| {os.path.basename(model)} | {len(ids)} | {kv} | {kl:.4f} | {same:.3f} |", flush=True)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,11 +116,15 @@ def main():
     ap.add_argument("--tokens", type=int, default=256)
     ap.add_argument("--json")
     ap.add_argument("--fast", action="store_true")
+    ap.add_argument("--caches", action="store_true", help="types of the key-value cache, not llama.cpp")
     args = ap.parse_args()
     chaski = args.chaski or os.path.join(args.build, "tools", "chaski")
     make_f32 = args.make_f32 or os.path.join(args.build, "benchmarks", "make_f32")
-    python = vs_llama_cpp.build_venv(args.venv, "")
     text = open(args.text).read() if args.text else TEXT
+    if args.caches:
+        compare_caches(chaski, args.models, text, args.tokens)
+        return
+    python = vs_llama_cpp.build_venv(args.venv, "")
     rows = []
     print("| model | tokens | KL chaski | KL llama.cpp | ratio | best token chaski | llama.cpp |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")

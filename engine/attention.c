@@ -32,7 +32,7 @@ static size_t head_offset(const struct model *m, int il, int kvh)
 static int chunk_rows(const struct fwd *f, const struct run *run, int i)
 {
     const int left = run->n - i;
-    const int page = f->m->kv == KV_Q8_0 ? KV_PAGE - (int)((run->pos0 + i) % KV_PAGE) : 1;
+    const int page = kv_has_centre(f->m->kv) ? KV_PAGE - (int)((run->pos0 + i) % KV_PAGE) : 1;
     return page < left ? page : left;
 }
 

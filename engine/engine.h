@@ -62,7 +62,7 @@ struct eng_info { /* from the GGUF header; cached by digest; read-only, valid un
 /* ---- the server's level ----------------------------------------------------------------- */
 
 /* Types of the key-value cache; the names are "f16", "f32", "q8_0". */
-enum eng_kv { ENG_KV_F16, ENG_KV_F32, ENG_KV_Q8_0 };
+enum eng_kv { ENG_KV_F16, ENG_KV_F32, ENG_KV_Q8_0, ENG_KV_Q4_0 };
 int eng_kv_of(const char *name, enum eng_kv *kv); /* -1: there is no such type */
 
 /* "exact" or "fast": -1, there is no such way of computing. */

@@ -66,7 +66,7 @@ static const struct option_row rows[] = {
 int eng_kv_of(const char *name, enum eng_kv *kv)
 {
     static const char *const names[] = {
-        [ENG_KV_F16] = "f16", [ENG_KV_F32] = "f32", [ENG_KV_Q8_0] = "q8_0"};
+        [ENG_KV_F16] = "f16", [ENG_KV_F32] = "f32", [ENG_KV_Q8_0] = "q8_0", [ENG_KV_Q4_0] = "q4_0"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (!strcmp(names[i], name)) {
             *kv = (enum eng_kv)i;
@@ -154,7 +154,7 @@ static int set_kv(struct eng_options *o, const json_t *v, struct err *e)
     if (!json_is_string(v))
         return err_set(e, ERR_INPUT, "option \"kv_type\" must be of type string");
     if (eng_kv_of(json_string_value(v), &kv))
-        return err_set(e, ERR_INPUT, "option \"kv_type\" is \"%.40s\", it must be f16, f32 or q8_0",
+        return err_set(e, ERR_INPUT, "option \"kv_type\" is \"%.40s\", it must be f16, f32, q8_0 or q4_0",
                        json_string_value(v));
     o->kv_type = (int32_t)kv;
     return 0;

@@ -68,11 +68,18 @@ struct acts {
 /* ---- KV pages ------------------------------------------------------------------------------ */
 
 enum { KV_PAGE = 64 }; /* positions a page; a block of the online softmax */
-enum kv_type { KV_F16, KV_F32, KV_Q8_0, KV_TYPES };
+enum kv_type { KV_F16, KV_F32, KV_Q8_0, KV_Q4_0, KV_TYPES };
 
 /* One page of one (layer, kv head): K transposed, [d_k][64], then V [64][d_v]; elements f16 (finite:
  * conversion saturates at 65504) or f32. Q8_0 (kernels/ref/kv_q8.h): int8 codes with a scale for
- * each position and 32 dimensions; keys less the key in slot 0. Pages of a sequence are addressed by a table. */
+ * each position and 32 dimensions; keys less the key in slot 0. Q4_0 (kernels/ref/kv_q4.h): the same
+ * with codes of 4 bits. Pages of a sequence are addressed by a table. */
+
+/* Are the keys of a page stored relative to its first? */
+static inline bool kv_has_centre(enum kv_type t)
+{
+    return t == KV_Q8_0 || t == KV_Q4_0;
+}
 
 /* Bytes of the K or the V of a page, d values a position; a multiple of 64. */
 static inline size_t kv_bytes(enum kv_type t, int d, bool key)
@@ -80,6 +87,8 @@ static inline size_t kv_bytes(enum kv_type t, int d, bool key)
     const size_t n = (size_t)d, blocks = (n + 31) / 32;
     if (t == KV_Q8_0)
         return ((n + 3) / 4 * 4 + blocks * 2) * KV_PAGE + (key ? blocks * 64 : 0);
+    if (t == KV_Q4_0)
+        return (key ? blocks * (16 * KV_PAGE + 64) : (n + 3) / 4 * 2 * KV_PAGE) + blocks * 2 * KV_PAGE;
     return n * KV_PAGE * (t == KV_F16 ? 2 : 4);
 }
 
@@ -95,7 +104,7 @@ struct attend { /* queries of one kv head against pages; all queries of one sequ
     const uint8_t *const *pages; /* page table of the sequence: page p holds positions 64p.. */
     size_t k_off, v_off;     /* bytes from a page's start to this layer's and head's K and V */
 };
-/* Positions a span; queries a call and, with Q8_0, values of a key at most. */
+/* Positions a span; queries a call and, with Q8_0 and Q4_0, values of a key at most. */
 enum { ATTEND_SPAN = 1024, ATTEND_MAX_Q = 64, ATTEND_MAX_D = 1024 };
 /* State of one query after one span: m, l, then d_v unnormalised sums. */
 static inline size_t attend_state_floats(int d_v)

@@ -176,4 +176,7 @@ void check_attend(void)
         attend(kv, 128, 64, 7, 7, 130, 1, 0);
     }
     attend(KV_Q8_0, 1024, 1024, 3, 3, 70, 0, 0);
+    attend(KV_Q4_0, 1024, 1024, 3, 3, 70, 0, 0);
+    for (int i = 0; i < 14; i++)
+        attend(KV_Q4_0, 64, i & 1 ? 72 : 128, counts[i], 3, (int)(rnd() % 1300), i % 3 ? 0 : 50, 0);
 }

@@ -339,7 +339,7 @@ static const struct bench_kernel others[] = {
     EL("scale", E_SCALE), EL("softcap", E_SOFTCAP), EL("argmax", E_ARGMAX),
     ROPE("rope:norm", E_ROPE_NORM), ROPE("rope:neox", E_ROPE_NEOX),
     AT("attend_span:f16", KV_F16), AT("attend_span:f32", KV_F32),
-    AT("attend_span:q8_0", KV_Q8_0),
+    AT("attend_span:q8_0", KV_Q8_0), AT("attend_span:q4_0", KV_Q4_0),
 };
 // clang-format on
 

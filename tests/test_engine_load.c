@@ -124,13 +124,15 @@ static void bits_do_not_depend_on_how(void **state)
         {.seed = 3, .type = TYPE_Q8_0, .arch = "gemma3", .n_layer = 7},
         {.seed = 4, .type = TYPE_Q4_0, .n_expert = 5},
         {.seed = 5, .type = TYPE_Q8_0, .arch = "qwen3moe", .n_expert = 8},
-        {.seed = 6, .type = TYPE_Q4_0}}; /* the last with a cache of Q8_0 */
+        {.seed = 6, .type = TYPE_Q4_0}}; /* the last two with caches of Q4_0, Q8_0 */
     const struct kernels *all[16];
     const int n_isa = kernels_all(all, 16);
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct err e = {0};
         assert_int_equal(tiny_model_write(path, &models[i], &e), 0);
-        const enum eng_kv kv = models[i].seed == 6 ? ENG_KV_Q8_0 : ENG_KV_F16;
+        const enum eng_kv kv = models[i].seed == 6   ? ENG_KV_Q8_0
+                               : models[i].seed == 5 ? ENG_KV_Q4_0
+                                                     : ENG_KV_F16;
         float *want = logits_of("ref", 1, 512, kv, N);
         for (int k = 0; k < N * VOCAB; k++)
             assert_true(isfinite(want[k]));

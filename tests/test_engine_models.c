@@ -512,7 +512,7 @@ static void the_names_of_load_options_are_read(void **state)
     json_decref(in);
     in = json_pack("{s:s}", "kv_type", "f8");
     assert_int_equal(eng_options_apply(&o, in, &e), -1);
-    assert_string_equal(e.text, "option \"kv_type\" is \"f8\", it must be f16, f32 or q8_0");
+    assert_string_equal(e.text, "option \"kv_type\" is \"f8\", it must be f16, f32, q8_0 or q4_0");
     json_decref(in);
     in = json_pack("{s:i}", "use_mmap", 1);
     assert_int_equal(eng_options_apply(&o, in, &e), -1);

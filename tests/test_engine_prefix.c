@@ -213,7 +213,7 @@ static void logits_on_pages_of_others_are_the_same_bits(void **state)
     for (int i = 0; i < N; i++)
         ids[i] = 3 + rnd(300);
     for (int arch = 0; arch < 4; arch++)
-        for (int kv = ENG_KV_F16; kv <= ENG_KV_Q8_0; kv++) {
+        for (int kv = ENG_KV_F16; kv <= ENG_KV_Q4_0; kv++) {
             char path[] = "/tmp/chaski-prefix-XXXXXX";
             close(mkstemp(path));
             struct err e = {0};
@@ -385,7 +385,7 @@ static void warm_or_cold_alone_or_together_the_answers_are_the_same(void **state
     struct eng_options o[MANY];
     make_requests(prompts, o);
     for (int model = 0; model < 4; model += 3)
-        for (int kv = ENG_KV_F16; kv <= ENG_KV_Q8_0; kv++) {
+        for (int kv = ENG_KV_F16; kv <= ENG_KV_Q4_0; kv++) {
             struct answer *want[MANY];
             struct eng *cold = engine_with((struct eng_config){.n_threads = 2,
                                                                .prefix_bytes = -1,

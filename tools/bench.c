@@ -177,7 +177,7 @@ int cmd_bench(int argc, char **argv)
         {"depth", 'd', ARG_INT, &depth, "tokens of context before either test, not timed (default 0)"},
         {"numerics", 0, ARG_TEXT, &numerics,
          "exact (default), or fast: prompts in bf16, outside the contract of bits"},
-        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32 or q8_0"},
+        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32, q8_0 or q4_0"},
         {"threads", 't', ARG_INT, &t, "threads (0: as many as this machine gives)"},
         {"repetitions", 'r', ARG_INT, &reps, "how often each is measured (default 3)"},
         {"limits", 0, ARG_BOOL, &want_limits,
@@ -216,7 +216,7 @@ int cmd_bench(int argc, char **argv)
                                .pack_cache = getenv("CHASKI_PACK_CACHE"),
                                .n_threads = (int)t};
     if (eng_kv_of(kv, &cfg.kv))
-        return fail_with(EXIT_USAGE, "--kv wants f16, f32 or q8_0");
+        return fail_with(EXIT_USAGE, "--kv wants f16, f32, q8_0 or q4_0");
     if (numerics && *numerics && eng_numerics_of(numerics, &cfg.fast))
         return fail_with(EXIT_USAGE, "--numerics wants exact or fast");
 

@@ -71,7 +71,7 @@ int cmd_logits(int argc, char **argv)
         {"batch", 0, ARG_INT, &batch, "rows of a step at most (default 512)"},
         {"numerics", 0, ARG_TEXT, &numerics,
          "exact (default), or fast: prompts in bf16, outside the contract of bits"},
-        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32 or q8_0"},
+        {"kv", 0, ARG_TEXT, &kv, "type of the key-value cache: f16 (default), f32, q8_0 or q4_0"},
         {0},
     };
     static const char *const env[] = {"CHASKI_ISA", "Kernels to use (default: the best for this CPU)",
@@ -96,7 +96,7 @@ int cmd_logits(int argc, char **argv)
         return fail_with(EXIT_USAGE, "--threads wants 0 to 1024, --batch 1 to 65536");
     enum eng_kv type;
     if (eng_kv_of(kv, &type))
-        return fail_with(EXIT_USAGE, "--kv wants f16, f32 or q8_0");
+        return fail_with(EXIT_USAGE, "--kv wants f16, f32, q8_0 or q4_0");
     bool fast = false;
     if (numerics && *numerics && eng_numerics_of(numerics, &fast))
         return fail_with(EXIT_USAGE, "--numerics wants exact or fast");

@@ -373,7 +373,7 @@ static const struct {
     {"OLLAMA_NUM_PARALLEL", set_parallel, "sequences at once on a model"},
     {"OLLAMA_MAX_LOADED_MODELS", set_loaded, "models loaded at once"},
     {"OLLAMA_MAX_QUEUE", set_queue, "waiting requests"},
-    {"OLLAMA_KV_CACHE_TYPE", set_kv_type, "type of the KV cache: f16 (default), f32 or q8_0"},
+    {"OLLAMA_KV_CACHE_TYPE", set_kv_type, "type of the KV cache: f16 (default), f32, q8_0 or q4_0"},
     {"OLLAMA_NOPRUNE", set_no_prune, "unused blobs stay"},
     {"OLLAMA_DEBUG", set_debug, "log everything"},
     {"OLLAMA_LOAD_TIMEOUT", set_load_timeout, "longest that a load may stand still"},

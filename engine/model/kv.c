@@ -14,7 +14,9 @@
 
 enum kv_type kv_type_of(enum eng_kv kv)
 {
-    return kv == ENG_KV_F32 ? KV_F32 : kv == ENG_KV_Q8_0 ? KV_Q8_0 : KV_F16;
+    static const enum kv_type types[] = {[ENG_KV_F16] = KV_F16, [ENG_KV_F32] = KV_F32,
+                                         [ENG_KV_Q8_0] = KV_Q8_0, [ENG_KV_Q4_0] = KV_Q4_0};
+    return types[kv];
 }
 
 /* A page from the system; NULL without memory. */

@@ -11,7 +11,7 @@
 #include "kernels/arm/arm.h"
 #include "kernels/arm/math_neon.h"
 #include "kernels/ref/acts.h"
-#include "kernels/ref/kv_q8.h"
+#include "kernels/ref/kv_q4.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -135,10 +135,9 @@ INLINE void values_of(enum kv_type kv, int n_q, const uint8_t *v, int d_v, int j
         values(kv, n_q, v, d_v, j0, j1, o);
 }
 
-INLINE void page(enum kv_type kv, const struct attend *t, const uint8_t *pg, const float *const *q,
-                 struct one *const *o, int n_q)
+INLINE void page(enum kv_type kv, const struct attend *t, const uint8_t *k, const uint8_t *v,
+                 const float *const *q, struct one *const *o, int n_q)
 {
-    const uint8_t *k = pg + t->k_off, *v = pg + t->v_off;
     if (kv == KV_Q8_0 && n_q == TILE)
         dots_q8(TILE, k, t->d_k, o);
     else if (kv == KV_Q8_0)
@@ -170,7 +169,8 @@ INLINE void page(enum kv_type kv, const struct attend *t, const uint8_t *pg, con
             values_of(kv, 1, v, t->d_v, last + 1, o[i]->last, o + i);
 }
 
-static void attend_span(const struct attend *t, int32_t span, float *state)
+/* `unpacked`: place for a page, where t's have 4-bit codes (its type is Q8_0 then); or NULL. */
+static void span_of(const struct attend *t, int32_t span, float *state, struct q8_page *unpacked)
 {
     size_t stride = attend_state_floats(t->d_v);
     memset(state, 0, stride * (size_t)t->n_q * sizeof(float));
@@ -204,14 +204,37 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
             }
             if (!seen)
                 continue;
+            const uint8_t *k = t->pages[p] + t->k_off, *v = t->pages[p] + t->v_off;
+            if (unpacked) {
+                q4_unpack(unpacked, k, t->d_k, v, t->d_v);
+                k = unpacked->k;
+                v = unpacked->v;
+            }
             if (t->kv == KV_F16)
-                page(KV_F16, t, t->pages[p], q, o, seen);
+                page(KV_F16, t, k, v, q, o, seen);
             else if (t->kv == KV_Q8_0)
-                page(KV_Q8_0, t, t->pages[p], q, o, seen);
+                page(KV_Q8_0, t, k, v, q, o, seen);
             else
-                page(KV_F32, t, t->pages[p], q, o, seen);
+                page(KV_F32, t, k, v, q, o, seen);
         }
     }
+}
+
+/* Apart for the sake of the others' stack. */
+__attribute__((noinline)) static void span_of_q4(const struct attend *t, int32_t span, float *state)
+{
+    struct q8_page page;
+    struct attend as_q8 = *t;
+    as_q8.kv = KV_Q8_0;
+    span_of(&as_q8, span, state, &page);
+}
+
+static void attend_span(const struct attend *t, int32_t span, float *state)
+{
+    if (t->kv == KV_Q4_0)
+        span_of_q4(t, span, state);
+    else
+        span_of(t, span, state, NULL);
 }
 
 #endif

@@ -10,10 +10,12 @@
  * (below 2^19, and scale times scale has at most 20 bits), then one fma a block, as with weights
  * of Q8_0; the sum starts at the query times the page's centre. Values: (probability * scale) rounds, then an fma with the code.
  *
+ * Q4_0 (kv_q4.h): the same arithmetic on a page that is unpacked first.
+ *
  * Slots that a query does not see may hold anything: ref never reads them; vectors may, and mask.
  */
 #include "kernels/ref/acts.h"
-#include "kernels/ref/kv_q8.h"
+#include "kernels/ref/kv_q4.h"
 #include "kernels/ref/math.h"
 
 #define NEG_INF ref_float(0xff800000u)
@@ -52,11 +54,64 @@ static void kv_store_q8(uint8_t *k_page, uint8_t *v_page, int slot, const float 
         at = store_q8(at, 4, scale, v + i, d_v - i < 32 ? d_v - i : 32);
 }
 
+/* 32 values to the code and scale of kv_q4.h; edges as in acts.c. q: code + 8. */
+static uint16_t quant4(const float *x, int n, uint8_t q[32])
+{
+    uint32_t top = 0;
+    float most = 0;
+    for (int i = 0; i < n; i++) {
+        const uint32_t u = ref_bits(x[i]) & 0x7fffffffu;
+        most = u > top ? x[i] : most;
+        top = u > top ? u : top;
+    }
+    memset(q, 8, 32);
+    if (top >= 0x7f800000u)
+        return 0x7fc0;
+    const uint32_t d = (ref_bits(most / -8.0f) + 0xffff) & 0xffff0000u;
+    const float inv = 1.0f / ref_float(d);
+    if (top == 0 || (ref_bits(inv) & 0x7fffffffu) >= 0x7f800000u)
+        return 0;
+    for (int i = 0; i < n; i++) {
+        float v = x[i] * inv;
+        v = (v + 12582912.0f) - 12582912.0f;
+        v = v > 7.0f ? 7.0f : v < -8.0f ? -8.0f : v;
+        q[i] = (uint8_t)((int)v + 8);
+    }
+    return (uint16_t)(d >> 16);
+}
+
+static void kv_store_q4(uint8_t *k_page, uint8_t *v_page, int slot, const float *k, int d_k,
+                        const float *v, int d_v)
+{
+    const int blocks_k = (d_k + 31) / 32, blocks_v = (d_v + 31) / 32;
+    uint16_t *scale = (uint16_t *)(void *)(k_page + blocks_k * Q4_HALF);
+    uint16_t *centre = scale + blocks_k * KV_PAGE;
+    uint8_t q[32];
+    for (int b = 0; b < blocks_k; b++) {
+        float rest[32];
+        const int n = d_k - b * 32 < 32 ? d_k - b * 32 : 32;
+        kv_less_centre(centre + b * 32, slot, k + b * 32, n, rest);
+        scale[b * KV_PAGE + slot] = quant4(rest, n, q);
+        uint8_t *to = k_page + b * Q4_HALF + slot * 4;
+        for (int i = 0; i < 16; i++)
+            to[i / 4 * KV_PAGE * 4 + i % 4] = (uint8_t)(q[i] | q[i + 16] << 4);
+    }
+    const size_t row = q8_pad(d_v);
+    scale = (uint16_t *)(void *)(v_page + row * KV_PAGE / 2);
+    uint8_t *to = v_page + (size_t)(slot % (KV_PAGE / 2)) * row;
+    const int shift = slot < KV_PAGE / 2 ? 0 : 4; /* the other half is another position's */
+    for (int b = 0; b < blocks_v; b++) {
+        scale[b * KV_PAGE + slot] = quant4(v + b * 32, d_v - b * 32 < 32 ? d_v - b * 32 : 32, q);
+        for (int i = 0; i < 32 && b * 32 + i < (int)row; i++, to++)
+            *to = (uint8_t)((*to & 0xf0 >> shift) | q[i] << shift);
+    }
+}
+
 void ref_kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot, const float *k,
                   int d_k, const float *v, int d_v)
 {
-    if (t == KV_Q8_0) {
-        kv_store_q8(k_page, v_page, slot, k, d_k, v, d_v);
+    if (t == KV_Q8_0 || t == KV_Q4_0) {
+        (t == KV_Q8_0 ? kv_store_q8 : kv_store_q4)(k_page, v_page, slot, k, d_k, v, d_v);
         return;
     }
     for (int d = 0; d < d_k; d++) {
@@ -133,13 +188,13 @@ static void add_value(const struct attend *t, const uint8_t *v, int j, float p, 
 }
 
 /* Keys first..last (inside the page) of one page for one query; *m, *l, o[d_v] are its state. */
-static void one_page(const struct attend *t, const uint8_t *page, const struct query *q,
+static void one_page(const struct attend *t, const uint8_t *k, const uint8_t *v, const struct query *q,
                      int first, int last, float *m, float *l, float *o)
 {
     float s[KV_PAGE], p[16] = {0}, top = NEG_INF;
-    const float centre = t->kv == KV_Q8_0 ? dot_centre(t, page + t->k_off, q) : 0;
+    const float centre = t->kv == KV_Q8_0 ? dot_centre(t, k, q) : 0;
     for (int j = first; j <= last; j++) {
-        s[j] = dot_key(t, page + t->k_off, q, j, centre) * t->scale;
+        s[j] = dot_key(t, k, q, j, centre) * t->scale;
         if (t->softcap != 0.0f)
             s[j] = t->softcap * ref_tanhf_inline(s[j] / t->softcap);
         top = s[j] > top ? s[j] : top;
@@ -157,10 +212,11 @@ static void one_page(const struct attend *t, const uint8_t *page, const struct q
     }
     *l = *l + ref_tree16(p);
     for (int j = first; j <= last; j++)
-        add_value(t, page + t->v_off, j, s[j], o);
+        add_value(t, v, j, s[j], o);
 }
 
-void ref_attend_span(const struct attend *t, int32_t span, float *state)
+/* `unpacked`: place for a page, where t's are packed (its type is what they are then); or NULL. */
+static void span_of(const struct attend *t, int32_t span, float *state, struct q8_page *unpacked)
 {
     for (int i = 0; i < t->n_q; i++, state += attend_state_floats(t->d_v)) {
         float m = NEG_INF, l = 0, *o = state + 16;
@@ -175,12 +231,34 @@ void ref_attend_span(const struct attend *t, int32_t span, float *state)
             from = (int64_t)t->pos[i] - t->window + 1;
         for (int64_t p = from / KV_PAGE; from <= to && p <= to / KV_PAGE; p++) {
             int64_t first = from - p * KV_PAGE, last = to - p * KV_PAGE;
-            one_page(t, t->pages[p], &q, first < 0 ? 0 : (int)first,
+            const uint8_t *k = t->pages[p] + t->k_off, *v = t->pages[p] + t->v_off;
+            if (unpacked) {
+                q4_unpack(unpacked, k, t->d_k, v, t->d_v);
+                k = unpacked->k;
+                v = unpacked->v;
+            }
+            one_page(t, k, v, &q, first < 0 ? 0 : (int)first,
                      last > KV_PAGE - 1 ? KV_PAGE - 1 : (int)last, &m, &l, o);
         }
         state[0] = m;
         state[1] = l;
     }
+}
+
+static void span_of_q4(const struct attend *t, int32_t span, float *state)
+{
+    struct q8_page page;
+    struct attend as_q8 = *t;
+    as_q8.kv = KV_Q8_0;
+    span_of(&as_q8, span, state, &page);
+}
+
+void ref_attend_span(const struct attend *t, int32_t span, float *state)
+{
+    if (t->kv == KV_Q4_0)
+        span_of_q4(t, span, state);
+    else
+        span_of(t, span, state, NULL);
 }
 
 /* Spans that saw nothing (l = 0) are skipped; a NaN is not: it must reach the answer. */

@@ -44,19 +44,24 @@ static inline const uint16_t *q8_centre_of(const uint8_t *codes, int d)
     return q8_scales_of(codes, d) + (size_t)((d + 31) / 32) * KV_PAGE;
 }
 
+/* rest = the n values of a block of the key for `slot`, less the centre, which slot 0 sets. */
+static inline void kv_less_centre(uint16_t *c, int slot, const float *k, int n, float *rest)
+{
+    if (slot == 0) {
+        memset(c, 0, 32 * sizeof *c);
+        for (int j = 0; j < n; j++)
+            c[j] = (uint16_t)(ref_bits(k[j]) >> 16);
+    }
+    for (int j = 0; j < n; j++)
+        rest[j] = k[j] - ref_float((uint32_t)c[j] << 16);
+}
+
 /* rest[32] = values i.. of the key for `slot`, less the centre, which slot 0 sets. */
 static inline void q8_less_centre(uint8_t *k_page, int slot, const float *k, int d_k, int i,
                                   float *rest)
 {
     uint16_t *c = q8_scales(k_page, d_k) + (size_t)((d_k + 31) / 32) * KV_PAGE + i;
-    const int n = d_k - i < 32 ? d_k - i : 32;
-    if (slot == 0) {
-        memset(c, 0, 32 * sizeof *c);
-        for (int j = 0; j < n; j++)
-            c[j] = (uint16_t)(ref_bits(k[i + j]) >> 16);
-    }
-    for (int j = 0; j < n; j++)
-        rest[j] = k[i + j] - ref_float((uint32_t)c[j] << 16);
+    kv_less_centre(c, slot, k + i, d_k - i < 32 ? d_k - i : 32, rest);
 }
 
 #endif

@@ -67,6 +67,7 @@ struct job { /* one tile of queries on one page */
     int first[TILE_Q], last[TILE_Q];  /* keys of the page that each sees */
     float p[TILE_Q][KV_PAGE];         /* scores, then their exponentials */
     float c[TILE_Q];                  /* what the old sums are scaled with */
+    struct q8_page *unpacked;         /* place for a page of 4-bit codes; NULL where t has none */
     const struct query8 *q8[TILE_Q];  /* with pages of int8 codes only, as the next */
     float scaled[2][TILE_Q][KV_PAGE]; /* probabilities times the scales of two blocks */
 };
@@ -238,11 +239,17 @@ static void one_page(struct job *j, int n, const uint8_t *page, const uint8_t *n
     static const float same[TILE_Q] = {1, 1, 1, 1, 1, 1};
     const struct attend *t = j->t;
     const uint8_t *next_k = next ? next + t->k_off : NULL, *next_v = next ? next + t->v_off : NULL;
-    const uint8_t *val = page + t->v_off;
+    const uint8_t *key = page + t->k_off, *val = page + t->v_off;
     values_fn *const *values_q = values_of[t->kv];
     int a = 0, b = KV_PAGE - 1; /* what all see */
 
-    dots_of[t->kv][n](j, page + t->k_off, next_k);
+    if (j->unpacked) {
+        q4_unpack(j->unpacked, key, t->d_k, val, t->d_v);
+        key = j->unpacked->k;
+        val = j->unpacked->v;
+        next_k = next_v = NULL; /* unpacking goes through it in order */
+    }
+    dots_of[t->kv][n](j, key, next_k);
     softmax(t, n, j->p, j->first, j->last, j->state, j->c);
     for (int i = 0; i < n; i++) {
         a = j->first[i] > a ? j->first[i] : a;
@@ -277,7 +284,7 @@ static int tile_size(int left)
     return left < TILE_Q ? left : TILE_Q;
 }
 
-static void attend_span(const struct attend *t, int32_t span, float *state)
+static void span_of(const struct attend *t, int32_t span, float *state, struct q8_page *unpacked)
 {
     const size_t floats = attend_state_floats(t->d_v);
     const int64_t start = (int64_t)span * ATTEND_SPAN;
@@ -285,6 +292,7 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
     struct query8 q8[TILE_Q];
 
     j.t = t;
+    j.unpacked = unpacked;
     for (int q0 = 0, n; q0 < t->n_q; q0 += n, state += (size_t)n * floats) {
         n = tile_size(t->n_q - q0);
         int64_t from[TILE_Q], to[TILE_Q];
@@ -321,6 +329,23 @@ static void attend_span(const struct attend *t, int32_t span, float *state)
                 one_page(&j, active, t->pages[page], more ? t->pages[page + 1] : NULL);
         }
     }
+}
+
+/* Apart for the sake of the others' stack. */
+__attribute__((noinline)) static void span_of_q4(const struct attend *t, int32_t span, float *state)
+{
+    struct q8_page page;
+    struct attend as_q8 = *t;
+    as_q8.kv = KV_Q8_0;
+    span_of(&as_q8, span, state, &page);
+}
+
+static void attend_span(const struct attend *t, int32_t span, float *state)
+{
+    if (t->kv == KV_Q4_0)
+        span_of_q4(t, span, state);
+    else
+        span_of(t, span, state, NULL);
 }
 
 static void attend_merge(const float *states, size_t stride, int n_spans, int d_v, float *out)

@@ -231,6 +231,10 @@ static void kv_store(enum kv_type t, uint8_t *k_page, uint8_t *v_page, int slot,
         kv_store_q8(k_page, v_page, slot, k, d_k, v, d_v);
         return;
     }
+    if (t == KV_Q4_0) {
+        ref_kv_store(t, k_page, v_page, slot, k, d_k, v, d_v);
+        return;
+    }
     if (t == KV_F16) {
         kv_halves((uint16_t *)(void *)k_page + slot, KV_PAGE, k, d_k);
         kv_halves((uint16_t *)(void *)v_page + (size_t)slot * (size_t)d_v, 1, v, d_v);

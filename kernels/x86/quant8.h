@@ -4,7 +4,7 @@
 #define CHASKI_KERNELS_X86_QUANT8_H
 
 #include <immintrin.h>
-#include "kernels/ref/kv_q8.h"
+#include "kernels/ref/kv_q4.h"
 #include "kernels/ref/ref.h"
 
 static inline __m256 quant8_ld(const float *x, int n)

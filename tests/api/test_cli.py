@@ -177,8 +177,8 @@ def test_every_command_has_help(name):
     (["tokenize"], None),
     (["logits"], None),
     (["bench"], None),
-    (["logits", "-m", "x", "--tokens", "x", "--out", "x", "--kv", "q4_0"], "--kv wants f16, f32 or q8_0"),
-    (["bench", "-m", "x", "--kv", "q4_0"], "--kv wants f16, f32 or q8_0"),
+    (["logits", "-m", "x", "--tokens", "x", "--out", "x", "--kv", "q4_1"], "--kv wants f16, f32, q8_0 or q4_0"),
+    (["bench", "-m", "x", "--kv", "q4_1"], "--kv wants f16, f32, q8_0 or q4_0"),
 ])
 def test_wrong_use_is_status_2(args, text):
     p = chaski(*args)
