@@ -171,6 +171,30 @@ static const struct example {
     {" functools[",
      "functools[{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\", \"days\": 2}}]", "",
      "", GET, NULL, false},
+    /* No call, half of one, one and a half: nothing is lost, nothing is made up. */
+    {"<think></think><tool_call>",
+     "<think>A <tool_call> or not?</think>\n<tool_call>{\"name\":\"stop\"}</tool_call>", "",
+     "A <tool_call> or not?", "stop {}", NULL, false},
+    {"<tool_call>", "<tool_call>{\"name\":\"stop\"}</tool_call>\n<tool_call>\n {\"",
+     "<tool_call>\n {\"", "", "stop {}", NULL, false},
+    {"<tool_call>", "<tool_call>no <tool_call>{\"name\":\"stop\"}</tool_call>", "<tool_call>no",
+     "", "stop {}", NULL, false},
+    {"<function=<parameter=", "<tool_call>\n<function=get_weather>\n<parameter=city>\nRo",
+     "<tool_call>\n<function=get_weather>\n<parameter=city>\nRo", "", "", NULL, false},
+    {"<minimax:tool_call>",
+     "<minimax:tool_call>\n<invoke name=\"stop\"></invoke>\n<invoke name=\"get_weather\">\n<para",
+     "<invoke name=\"get_weather\">\n<para", "", "stop {}", NULL, false},
+    {"<arg_key>", "<tool_call>get_weather\n", "<tool_call>get_weather\n", "", "", NULL, false},
+    {"<arg_key>", "<tool_call>stop\n", "", "", "stop {}", NULL, false},
+    {"<|tool_call>", "<|tool_call>call:get_weather{city:<|\"|>Rome<|\"|>,days:2",
+     "<|tool_call>call:get_weather{city:<|\"|>Rome<|\"|>,days:2", "", "", NULL, false},
+    {"<|tool_call>", "<|tool_call>call:stop{q:<|\"|>}<|\"|>}", "", "", "stop {\"q\":\"}\"}", NULL,
+     false},
+    {"<|tool_call_start|>", "<|tool_call_start|>stop(q='\\u00e9\\x41\\ud83d\\ude00\\n')<|tool_call_end|>",
+     "", "", "stop {\"q\":\"\xc3\xa9" "A\xf0\x9f\x98\x80\\n\"}", NULL, false},
+    {"{{ if .ToolCalls }}<do>{{ range .ToolCalls }}{{ .Function.Arguments }}}</do>{{ end }}{{ end }}",
+     "a</do><do>{\"name\":\"stop\"}</do>b</do><do>{\"x\"</do>", "a</do>b</do><do>{\"x\"</do>", "",
+     "stop {}", NULL, false},
     {"nothing", "[1, 2, 3] is a list", "[1, 2, 3] is a list", "", "", NULL, false},
     {"nothing", "{\"name\":\"get_weather\",\"arguments\":{\"city\":\"Rome\",\"days\":2}}", "", "",
      GET, NULL, false},
@@ -205,7 +229,7 @@ static void split(const struct example *x, const size_t *cuts, size_t n_cuts,
 {
     struct chat_manner m;
     json_t *tools = x->no_tools ? NULL : json_loads(tools_text, 0, NULL);
-    chat_manner_find(&m, CHAT_JINJA, x->template_text);
+    chat_manner_find(&m, strstr(x->template_text, "{{") ? CHAT_GO : CHAT_JINJA, x->template_text);
     struct chat_split *s = chat_split_new(&m, tools, true, x->prompt_end, NULL);
     size_t at = 0;
     for (size_t i = 0; i < n_cuts; i++) {

@@ -475,6 +475,75 @@ bool body_in_string(const struct call_format *f, const char *p, size_t n)
 
 /* ---- all bodies ------------------------------------------------------------------------------ */
 
+/* {key:value,..} up to its last brace; 0: it is not closed. */
+static size_t braces_span(const char *p, size_t n, const char *mark)
+{
+    const size_t k = strlen(mark);
+    size_t depth = 0;
+    char in = 0; /* a string, by how it began */
+    for (size_t i = 0; i < n; i++) {
+        const bool marks = n - i >= k && !memcmp(p + i, mark, k);
+        if (marks && in != '"') {
+            in = in ? 0 : 'm';
+            i += k - 1;
+        } else if (in == '"' && p[i] == '\\') {
+            i++;
+        } else if (p[i] == '"' && in != 'm') {
+            in = in ? 0 : '"';
+        } else if (!in && p[i] == '{') {
+            depth++;
+        } else if (!in && p[i] == '}' && depth && !--depth) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+/* Behind the last of the words in p[0..n). */
+static size_t behind_last(const char *p, size_t n, const char *word)
+{
+    size_t last = 0;
+    for (const char *at = p; (at = text_find(at, (size_t)(p + n - at), word)); last = (size_t)(at - p))
+        at += strlen(word);
+    return last;
+}
+
+/* NAME and pairs, all closed: of a tool that was offered, with all that it requires (8.5). */
+static bool pairs_are_whole(const char *p, size_t n, const json_t *tools)
+{
+    bool oom = false;
+    json_t *calls = json_array();
+    const size_t last = behind_last(p, n, "</arg_value>");
+    const char *rest = p + last;
+    size_t n_rest = n - last;
+    text_trim(&rest, &n_rest);
+    bool whole = calls && (!last || !n_rest) && !pairs_body(p, n, tools, calls, &oom);
+    const json_t *call = json_array_get(calls, 0);
+    const char *name = json_string_value(json_object_get(call, "name"));
+    whole = whole && tool_is_known(tools, name, strlen(name));
+    const json_t *required =
+        whole ? json_object_get(tool_parameters(tools, name, strlen(name)), "required") : NULL;
+    for (size_t i = 0; i < json_array_size(required); i++) {
+        const char *key = json_string_value(json_array_get(required, i));
+        whole = whole && (!key || json_object_get(json_object_get(call, "arguments"), key));
+    }
+    json_decref(calls);
+    return whole;
+}
+
+size_t body_whole(const struct call_format *f, const char *p, size_t n, const json_t *tools)
+{
+    if (f->body == BODY_XML) {
+        const size_t one = behind_last(p, n, "</function>"), other = behind_last(p, n, "</invoke>");
+        return one > other ? one : other;
+    }
+    if (f->body == BODY_PAIRS)
+        return pairs_are_whole(p, n, tools) ? n : 0;
+    if (f->body == BODY_BRACES)
+        return braces_span(p, n, f->string);
+    return n;
+}
+
 int body_read(const struct call_format *f, const char *p, size_t n, const json_t *tools,
               json_t *calls, bool *out_of_memory)
 {

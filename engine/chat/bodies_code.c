@@ -93,6 +93,30 @@ static void py_blank(struct py *y)
         y->p++;
 }
 
+/* \xHH, \uHHHH, \UHHHHHHHH behind the backslash, a pair of surrogates as one: -1: none. */
+static long py_code(struct py *y)
+{
+    const size_t n = *y->p == 'x' ? 2 : *y->p == 'u' ? 4 : *y->p == 'U' ? 8 : 0;
+    char hex[9] = "", *stop;
+    if (!n || (size_t)(y->end - y->p) <= n)
+        return -1;
+    memcpy(hex, y->p + 1, n);
+    if (strspn(hex, "0123456789abcdefABCDEF") != n)
+        return -1;
+    long cp = strtol(hex, &stop, 16);
+    struct py low = {y->p + 1 + n, y->end, 0};
+    y->p = low.p;
+    if (cp >= 0xd800 && cp < 0xdc00 && low.end - low.p > 6 && low.p[0] == '\\' && low.p[1] == 'u') {
+        low.p++;
+        const long other = py_code(&low);
+        if (other >= 0xdc00 && other < 0xe000) {
+            cp = 0x10000 + (cp - 0xd800) * 0x400 + (other - 0xdc00);
+            y->p = low.p;
+        }
+    }
+    return cp;
+}
+
 static json_t *py_string(struct py *y)
 {
     static const char from[] = "nrtbf0'\"\\/", to[] = "\n\r\t\b\f\0'\"\\/";
@@ -112,6 +136,13 @@ static json_t *py_string(struct py *y)
         char c = *y->p++;
         if (c == '\\' && y->p < y->end) {
             const char *at = strchr(from, *y->p);
+            const long cp = py_code(y);
+            if (cp >= 0) {
+                char text[4];
+                const bool no = cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000);
+                buf_add(&b, text, text_encode(no ? 0xfffd : (uint32_t)cp, text));
+                continue;
+            }
             if (at && *at) {
                 c = to[at - from];
                 y->p++;

@@ -31,6 +31,7 @@ struct chat_split {
     bool after_call;   /* blanks between calls are no text */
     bool bare;         /* S_CALL: there was no tag */
     bool fenced;       /* but the fence of a code block: its end is no text */
+    bool thought;      /* the tag came among the thoughts: they go on when it was no call */
     size_t body_at;    /* S_CALL: bytes of the opening tag, and of blanks before it */
     size_t looked;     /* S_CALL: bytes in which no end was found */
     struct buf held;
@@ -189,7 +190,8 @@ static void tags_of(const struct chat_split *s, struct tags *t)
     /* Qwen3-Coder sometimes leaves the outer tag out. */
     if (s->f->kind == CALLS_QWEN_XML)
         t->v[t->n++] = "<function=", t->n_open++;
-    for (int i = 0; i < 5 && s->f->dropped[i]; i++)
+    /* What a TEMPLATE writes behind a call is no tag elsewhere: take_text. */
+    for (int i = 0; s->f->kind != CALLS_PLAIN && i < 5 && s->f->dropped[i]; i++)
         t->v[t->n++] = s->f->dropped[i];
 }
 
@@ -286,6 +288,7 @@ static bool take_thinking(struct chat_split *s, bool end, struct chat_said *out)
         s->drops_blanks = true;
     } else {
         s->state = S_TEXT;
+        s->thought = true;
     }
     return true;
 }
@@ -353,8 +356,14 @@ static bool take_text(struct chat_split *s, bool end, struct chat_said *out)
     tags_of(s, &t);
     if (s->after_call) {
         drop(s, blanks(s));
-        if (!s->held.n)
+        const char *tag = s->f->kind == CALLS_PLAIN ? s->f->dropped[0] : NULL;
+        const int is_end = tag && s->held.n ? begins(s, 0, tag, end) : 0;
+        if (!s->held.n || is_end < 0)
             return false;
+        if (is_end) {
+            drop(s, strlen(tag));
+            return true;
+        }
     }
     const char *at = first_tag(s, &t, &which, &hold);
     size_t n = at ? (size_t)(at - s->held.p) : end ? s->held.n : s->held.n - hold;
@@ -466,33 +475,35 @@ static bool take_call(struct chat_split *s, bool end, struct chat_said *out)
     bool whole = body_ends(s, false, &n_body, &n_all);
     if (!whole && end) /* a string that never ended */
         whole = body_ends(s, true, &n_body, &n_all);
+    if (!whole && end) /* the answer was cut: what is complete counts */
+        n_body = body_whole(s->f, s->held.p + s->body_at, n_body, s->tools);
     const bool python = s->f->kind == CALLS_LLAMA3 && !s->bare;
     const bool hopeless = !whole && body_is_hopeless(s) && !python;
     if (!whole && !end && !hopeless) {
         s->looked = s->held.n - s->body_at;
         return false;
     }
-    bool good = !hopeless && try_body(s, s->body_at, n_body, out);
-    if (!good && whole) /* if it was none, it ends where it may */
-        body_ends(s, true, &n_body, &n_all);
+    bool good = !hopeless && n_body && try_body(s, s->body_at, n_body, out);
     if (!good && python && !whole && end)
         good = try_python_tag(s, out);
     if (!good && whole && python && !end) { /* code may begin with a bracket: wait for the end */
         s->looked = 0;
         return false;
     }
-    if (!good) {
-        /* Text: but a tag may be in what only looked like a body. */
-        const size_t n = s->body_at && !whole && !s->bare ? s->body_at : n_all;
-        say(s, &out->text, n);
+    s->state = S_TEXT;
+    if (!good) { /* text: but a tag may be in what only looked like a body */
+        say(s, s->thought ? &out->thinking : &out->text, s->bare ? n_all : s->body_at);
+        s->after_call = false;
+        if (s->thought)
+            s->state = S_THINKING;
     } else {
-        drop(s, n_all);
+        drop(s, whole ? n_all : s->body_at + n_body);
         s->after_call = true;
+        if (s->fenced || (s->f->body == BODY_JSON && (!s->f->close || s->bare)))
+            s->state = S_MORE;
     }
-    const bool json = s->f->body == BODY_JSON && (!s->f->close || s->bare);
-    s->state = good && (json || s->fenced) ? S_MORE : S_TEXT;
     s->body_at = 0;
-    s->bare = false;
+    s->bare = s->thought = false;
     return true;
 }
 

@@ -41,6 +41,8 @@ int body_read(const struct call_format *f, const char *p, size_t n, const json_t
               json_t *calls, bool *out_of_memory);
 /* Does p[0..n) of a body end within a string? Its text may hold the closing tag. */
 bool body_in_string(const struct call_format *f, const char *p, size_t n);
+/* An answer ended inside of a body: the bytes of its calls that are complete, none half said. */
+size_t body_whole(const struct call_format *f, const char *p, size_t n, const json_t *tools);
 /* bodies_code.c */
 int braces_body(const struct call_format *f, const char *p, size_t n, json_t *calls, bool *oom);
 int python_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom);
