@@ -93,4 +93,44 @@ size_t harmony_take(struct harmony *h, const char *p, size_t n, bool end, struct
                     json_t *calls, bool *out_of_memory);
 /* Bytes at the end of p[0..n) that may be the start of `tag`. */
 size_t tag_begins(const char *p, size_t n, const char *tag);
+
+/* ---- the splitter itself (split.c, split_call.c) --------------------------------------------- */
+
+struct chat_split {
+    struct chat_manner manner;
+    struct call_format own; /* with the tag that a Go template gave */
+    const struct call_format *f;
+    json_t *tools; /* NULL: no calls are looked for */
+    enum {
+        S_LOOKING,     /* thoughts may open */
+        S_THINK_BLANK, /* behind the opening tag */
+        S_THINKING,
+        S_BEGIN, /* blanks behind the thoughts, or the start where a bare call may come */
+        S_TEXT,
+        S_CALL, /* held: the opening tag, then the body */
+        S_MORE, /* behind a call without a closing tag: another may follow */
+    } state;
+    bool reopened;     /* the opening tag came twice, or cannot any more */
+    bool drops_blanks; /* S_BEGIN: blanks at the start are no text */
+    bool after_call;   /* blanks between calls are no text */
+    bool bare;         /* S_CALL: there was no tag */
+    bool fenced;       /* but the fence of a code block: its end is no text */
+    bool thought;      /* the tag came among the thoughts: they go on when it was no call */
+    size_t body_at;    /* S_CALL: bytes of the opening tag, and of blanks before it */
+    size_t looked;     /* S_CALL: bytes in which no end was found */
+    struct buf held;
+    struct harmony harmony;
+    uint64_t salt;           /* of the ids of calls */
+    int n_calls, most_calls; /* 0: as many as there are */
+    json_t *ids;             /* that calls have, as keys */
+    bool oom;
+};
+void split_drop(struct chat_split *s, size_t n); /* of what is held */
+void split_say(struct chat_split *s, struct buf *to, size_t n);
+/* Does held begin with the tag? -1: that is not decided. */
+int split_begins(const struct chat_split *s, size_t from, const char *tag, bool end);
+void split_give_calls(struct chat_split *s, json_t *calls, struct chat_said *out);
+/* States: each returns whether it changed something. */
+bool split_take_call(struct chat_split *s, bool end, struct chat_said *out);
+bool split_take_more(struct chat_split *s, bool end);
 #endif
