@@ -80,16 +80,17 @@ static int lay_rules(struct reading *r, const struct ask *a, const struct eng_op
 {
     const bool forced = a->choose == TOOLS_REQUIRED || a->choose == TOOLS_ONE;
     const bool calls = r->tools && (o->constrain_tools || forced);
-    if (a->grammar || (!calls && !(a->format && (r->thinks || r->tools || chat_manner_always(&r->manner)))))
+    if (!calls &&
+        !((a->format || a->grammar) && (r->thinks || r->tools || chat_manner_always(&r->manner))))
         return 0; /* the engine's own way is enough, or nothing is to be obeyed */
     if (json_is_string(a->format)) {
         r->answer = json_pack("{s:s}", "type", "object");
         if (!r->answer)
             return err_set(e, ERR_MEMORY, "out of memory");
-    } else if (a->format) {
+    } else if (a->format || a->grammar) {
         r->answer = json_incref((json_t *)(uintptr_t)a->format);
-        struct grammar *g =
-            grammar_json(r->answer, e); /* the error names the place in the format */
+        struct grammar *g = a->format ? grammar_json(r->answer, e) /* errors name the place in it */
+                                      : grammar_gbnf(a->grammar, strlen(a->grammar), NULL, e);
         if (!g) {
             e->code = e->code == ERR_MEMORY ? ERR_MEMORY : ERR_INPUT;
             return -1;
@@ -103,16 +104,19 @@ static int lay_rules(struct reading *r, const struct ask *a, const struct eng_op
                                          : CHOICE_AUTO,
         .one_call = a->one_call || a->choose == TOOLS_ONE,
         .answer = r->answer,
+        .grammar = a->grammar,
         .think = r->thinks,
         .inside = ends_inside(r),
     };
     const int rc = chat_grammar(&r->manner, &rules, &r->gbnf, &r->schemas, e);
     if (rc < 0)
         return -1;
-    if (rc > 0 && (forced || a->format))
+    if (rc > 0 && (forced || a->format || a->grammar))
         return err_set(e, ERR_INPUT,
                        "%s is not supported for the way in which this model writes calls",
-                       forced ? "tool_choice" : "format");
+                       forced      ? "tool_choice"
+                       : a->format ? "format"
+                                   : "grammar");
     if (rc == 0) {
         req->format = NULL;
         req->grammar = r->gbnf.p;

@@ -212,6 +212,39 @@ static json_t *arguments_schema(const json_t *function)
     return s;
 }
 
+/* A grammar of the user's among ours: its rules get names of their own. */
+static void put_renamed(struct buf *b, const char *p)
+{
+    static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    while (*p) {
+        const char *from = p;
+        const char stop = *p == '"'   ? '"'
+                          : *p == '[' ? ']'
+                          : *p == '{' ? '}'
+                          : *p == '#' ? '\n'
+                                      : 0;
+        const size_t n = strspn(p, word);
+        if (stop) {
+            for (p++; *p && *p != stop; p++)
+                p += *p == '\\' && p[1] && stop != '\n';
+            p += *p != 0;
+        } else if (n) {
+            buf_puts(b, "u-");
+            p += n;
+        } else {
+            p++;
+        }
+        buf_add(b, from, (size_t)(p - from));
+    }
+    buf_puts(b, "\n");
+}
+
+/* The rule of an answer that is no call; NULL: free text. */
+static const char *answer_of(const struct chat_rules *r)
+{
+    return r->answer ? "%answer" : r->grammar ? "u-root" : NULL;
+}
+
 /* All that open a call, each followed by `more`; room for one more tag is left. */
 static size_t open_tags(const struct call_format *f, struct free_tag *tags)
 {
@@ -227,6 +260,7 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
 {
     const bool bare = !f->open[0] || f->kind == CALLS_LLAMA3, list = is_list(f->kind);
     const bool may_say = r->choice == CHOICE_AUTO;
+    const char *answer = answer_of(r);
     buf_puts(b, "\nbody ::= ");
     if (f->kind == CALLS_LFM2)
         buf_printf(b, "\"[\" call %s\"]\" ", r->one_call ? "" : "( \", \" call )* ");
@@ -247,15 +281,16 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
         if (f->kind == CALLS_LLAMA3)
             buf_puts(b, "\"<|python_tag|>\"? ");
         buf_puts(b, r->one_call ? "call\n" : "call ( [;] ws call )*\n");
-        buf_puts(b, !may_say    ? "main ::= ws calls\n"
-                    : r->answer ? "main ::= ws calls | %answer\n"
-                                : "main ::= ws calls | ws other?\n");
-        if (may_say && !r->answer)
+        buf_printf(b, "main ::= ws calls%s%s\n", may_say ? " | " : "",
+                   !may_say ? ""
+                   : answer ? answer
+                            : "ws other?");
+        if (may_say && !answer)
             buf_puts(b, f->kind == CALLS_LLAMA3 ? "other ::= [^{< \\n] .*\n"
                                                 : "other ::= [^{ \\n] .*\n");
         return;
     }
-    const bool free_text = may_say && !r->answer;
+    const bool free_text = may_say && !answer;
     buf_puts(b, "more ::= body ");
     if (r->one_call) {
         buf_puts(b, "ws\n");
@@ -277,7 +312,7 @@ static void put_main(struct buf *b, const struct call_format *f, const struct ch
     if (free_text)
         return;
     put_text(b, f->open[0]);
-    buf_puts(b, may_say ? "more | %answer\n" : "more\n");
+    buf_printf(b, "more%s%s\n", may_say ? " | " : "", may_say ? answer : "");
 }
 
 /* Messages of gpt-oss: thoughts and preambles as many as it likes, then an answer or a call. */
@@ -285,12 +320,12 @@ static int put_harmony(struct buf *b, const struct chat_rules *r)
 {
     const bool calls = json_array_size(r->tools) > 0, says = r->choice == CHOICE_AUTO;
     buf_puts(b, "root ::= \"<|channel|>\" ( \"analysis<|message|>\" think-0");
-    if (says && calls && !r->answer)
+    if (says && calls && !answer_of(r))
         buf_puts(b, " | \"commentary<|message|>\" think-0");
     if (calls)
         buf_puts(b, " | \"commentary to=functions.\" call");
     if (says)
-        buf_printf(b, " | \"final<|message|>\" %s", r->answer ? "%answer" : ".*");
+        buf_printf(b, " | \"final<|message|>\" %s", answer_of(r) ? answer_of(r) : ".*");
     buf_puts(b, " )\nagain ::= \"<|start|>assistant\" root\n");
     gbnf_free(b, "think", (struct free_tag[]){{"<|end|>", "again"}, {NULL, NULL}}, false);
     return b->failed ? -1 : 0;
@@ -307,11 +342,13 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
     if (!*schemas ||
         (r->answer && json_object_set(*schemas, "answer", (json_t *)(uintptr_t)r->answer)))
         goto none;
+    if (r->grammar)
+        put_renamed(b, r->grammar);
     if (f->body == BODY_HARMONY && !json_array_size(r->tools))
         goto harmony;
     buf_puts(b, "ws ::= [ \\n]{0,16}\n");
     if (!json_array_size(r->tools)) {
-        buf_puts(b, r->answer ? "main ::= %answer\n" : "main ::= .*\n");
+        buf_printf(b, "main ::= %s\n", answer_of(r) ? answer_of(r) : ".*");
     } else {
         struct buf own_rules = {0};
         buf_puts(b, f->kind == CALLS_QWEN_XML ? "call ::= \"<function=\" inner\ninner ::= "
@@ -350,7 +387,7 @@ int chat_grammar(const struct chat_manner *m, const struct chat_rules *r, struct
         /* A call ends the thoughts too. */
         const size_t n = json_array_size(r->tools) && !bare ? open_tags(f, tags) : 0;
         tags[n] = (struct free_tag){m->think_close, "begun"};
-        gbnf_free(b, "think", tags, r->choice == CHOICE_AUTO && !r->answer);
+        gbnf_free(b, "think", tags, r->choice == CHOICE_AUTO && !answer_of(r));
         buf_puts(b, "begun ::= ws main\n");
     }
     if (thinks && r->inside) {

@@ -120,7 +120,8 @@ struct chat_rules { /* what an answer must obey */
     const json_t *tools;  /* calls of these; NULL: none */
     enum chat_choice choice;
     bool one_call;
-    const json_t *answer; /* the schema of an answer that is no call; NULL: free text */
+    const json_t *answer; /* the schema of an answer that is no call; NULL: free text, or */
+    const char *grammar;  /* .. GBNF that is right by itself; NULL: none */
     bool think;           /* thoughts may come first, and are free */
     bool inside;          /* the prompt has opened them */
 };

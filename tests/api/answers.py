@@ -31,6 +31,7 @@ FORMATS = {
                   "\"tool_name\": \"get_weather\", \"parameters\": %s}\n]<|END_ACTION|>" % json.dumps(ARGS)),
     "harmony": ("<|channel|>analysis<|message|>", "<|channel|>commentary to=functions.get_weather <|constrain|>json"
                 "<|message|>%s<|call|>" % json.dumps(ARGS)),
+    "gemma4": ("<|tool_call>", "<|tool_call>call:get_weather{city:<|\"|>Rome<|\"|>,days:2}<tool_call|>"),
     "plain": ("", CALL),
 }
 THOUGHTS = {"hermes": "<think>\n%s</think>\n\n", "glm": "<think>%s</think>", "mistral": "[THINK]%s[/THINK]",

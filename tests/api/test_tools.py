@@ -396,10 +396,15 @@ def test_a_format_beside_tools(real, name):
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["hermes", "glm", "mistral", "harmony"])
 def test_a_format_behind_thoughts(real, name):
-    schema = {"enum": ["yes", "no"]}
+    schema, grammar = {"enum": ["yes", "no"]}, r'''root ::= "\"" ws ["] # "ws
+ws ::= yes{1} | "n" [o\]] | ""
+yes ::= "yes"'''
     for think in (True, False):
-        o = forced(real, name, 1, tools=None, tool_choice=None, format=schema, think=think)
-        assert o["done_reason"] == "length" or json.loads(o["message"]["content"]) in ("yes", "no"), o
+        for body in ({"format": schema}, {"grammar": grammar}):
+            o = forced(real, name, 1, tools=None, tool_choice=None, think=think, **body)
+            assert o["done_reason"] == "length" or json.loads(o["message"]["content"]) in ("yes", "no", "n]", ""), o
+    o = forced(real, name, 1, tools=None, tool_choice=None, think=True, grammar="root ::=\n\nx", status=400)
+    assert "line 3: there is no rule x" in o["error"]
 
 
 @pytest.mark.real
