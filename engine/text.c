@@ -23,20 +23,24 @@ struct eng_text {
     atomic_int refs;
     struct eng_text *next; /* in the cache, newest first; under its lock */
     struct digest key;
+    struct text_cache *cache;
     struct tok_vocab *vocab;
     struct chat_template *tpl;
     struct err tpl_err;
-    size_t n_bytes;
+    size_t n_bytes; /* counted */
 };
 
 struct text_cache {
     struct store *store;
+    void (*count)(struct eng *g, int64_t bytes);
+    struct eng *g;
     pthread_mutex_t building; /* taken before `lock` */
     pthread_mutex_t lock;
     struct eng_text *kept; /* a reference each; lock */
 };
 
-struct text_cache *text_cache_new(struct store *s, struct err *e)
+struct text_cache *text_cache_new(struct store *s, void (*count)(struct eng *g, int64_t bytes),
+                                  struct eng *g, struct err *e)
 {
     struct text_cache *c = calloc(1, sizeof *c);
     if (!c) {
@@ -44,6 +48,8 @@ struct text_cache *text_cache_new(struct store *s, struct err *e)
         return NULL;
     }
     c->store = s;
+    c->count = count;
+    c->g = g;
     pthread_mutex_init(&c->building, NULL);
     pthread_mutex_init(&c->lock, NULL);
     return c;
@@ -55,6 +61,7 @@ void eng_text_close(struct eng_text *t)
         return;
     chat_template_free(t->tpl);
     tok_vocab_free(t->vocab);
+    t->cache->count(t->cache->g, -(int64_t)t->n_bytes);
     free(t);
 }
 
@@ -92,6 +99,7 @@ static struct eng_text *build(struct text_cache *c, const struct store_model *m,
         goto fail;
     }
     atomic_init(&t->refs, 1);
+    t->cache = c;
     t->key = m->model_layer->digest;
     t->vocab = tok_vocab_new(g, e);
     if (!t->vocab)
@@ -101,6 +109,7 @@ static struct eng_text *build(struct text_cache *c, const struct store_model *m,
         t->tpl = chat_template_new(CHAT_JINJA, source, strlen(source), &t->tpl_err);
         t->n_bytes += t->tpl ? strlen(source) * TREE_FACTOR : 0;
     }
+    c->count(c->g, (int64_t)t->n_bytes);
     free(source);
     gguf_close(g);
     return t;

@@ -6,7 +6,9 @@
 #include "engine/engine.h"
 
 struct text_cache; /* any thread */
-struct text_cache *text_cache_new(struct store *s, struct err *e);
+/* `count` is told of the bytes that it takes and gives back. */
+struct text_cache *text_cache_new(struct store *s, void (*count)(struct eng *g, int64_t bytes),
+                                  struct eng *g, struct err *e);
 void text_cache_free(struct text_cache *c); /* all texts are closed by then */
 /* The text of `m`, with a reference for the caller; NULL on error. */
 struct eng_text *text_cache_open(struct text_cache *c, const struct store_model *m, struct err *e);

@@ -79,6 +79,12 @@ struct eng_job {
     tok_id *context;
 };
 
+static void uncounted(struct eng *g, int64_t bytes)
+{
+    (void)g;
+    (void)bytes;
+}
+
 struct eng *eng_new(const struct eng_config *cfg, struct err *e)
 {
     struct eng *g = calloc(1, sizeof *g);
@@ -87,7 +93,7 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
         return NULL;
     }
     g->cfg = *cfg;
-    g->texts = text_cache_new(cfg->store, e);
+    g->texts = text_cache_new(cfg->store, uncounted, g, e);
     if (!g->texts) {
         free(g);
         return NULL;

@@ -86,11 +86,13 @@ static void some_request(struct eng *g, struct pending *p)
     static const int models[] = {0, 1, 3, 0, 1, 3, 0, 1, 3, 2}; /* 2 cannot be loaded */
     const int model = models[draw(10)];
     const char *text = prompts[draw(4)];
+    static const char *const grammars[] = {NULL, NULL, "root ::= [a-z ]{3,60} \".\"?", "root ::= .*"};
     struct eng_request r = {.kind = draw(10) ? ENG_GENERATE : ENG_LOAD,
                             .model = asking_model(model),
                             .raw = text,
                             .n_raw = strlen(text),
                             .options = &o,
+                            .grammar = grammars[draw(4)],
                             .logprobs = !draw(10),
                             .top_logprobs = 3,
                             .has_keep_alive = !draw(4),

@@ -67,8 +67,8 @@ static void on_fail(void *arg, const struct err *e)
     (sink.fail)(sink.arg, e); /* cmocka has a macro of that name */
 }
 
-static struct seen *look_at(struct eng *g, int model, const char *prompt, struct eng_options *o,
-                            int n_top, bool score)
+static struct seen *look_at(struct eng *g, int model, const char *prompt, const char *grammar,
+                            struct eng_options *o, int n_top, bool score)
 {
     struct seen *s = calloc(1, sizeof *s);
     assert_non_null(s);
@@ -80,6 +80,7 @@ static struct seen *look_at(struct eng *g, int model, const char *prompt, struct
                                   .raw = prompt,
                                   .n_raw = strlen(prompt),
                                   .options = o,
+                                  .grammar = grammar,
                                   .want_context = true,
                                   .logprobs = n_top >= 0,
                                   .score_prompt = score,
@@ -96,7 +97,7 @@ static struct seen *look_at(struct eng *g, int model, const char *prompt, struct
 static struct seen *look(struct eng *g, int model, const char *prompt, struct eng_options *o,
                          int n_top)
 {
-    return look_at(g, model, prompt, o, n_top, false);
+    return look_at(g, model, prompt, NULL, o, n_top, false);
 }
 
 static void seen_free(struct seen *s)
@@ -214,10 +215,10 @@ static void a_prompt_is_scored_token_by_token(void **state)
     static const char prompt[] = "the cat sat on the mat and on the hat and that was that, the cat said";
     struct eng *g = engine(2, 0);
     struct eng_options none = options(0, 0), other = options(60, 0.9f);
-    struct seen *x = look_at(g, 0, prompt, &none, 3, true);
+    struct seen *x = look_at(g, 0, prompt, NULL, &none, 3, true);
     struct answer *c = answer_new();
     struct eng_job *j = submit(g, c, 0, "something else", &other, (struct eng_request){0});
-    struct seen *y = look_at(g, 0, prompt, &none, 3, true);
+    struct seen *y = look_at(g, 0, prompt, NULL, &none, 3, true);
     answer_wait(c);
     const int n = x->a->stats.prompt_count - 1;
     assert_in_range(n, SCORED_MORE, MOST);
@@ -353,6 +354,43 @@ static void entries_wait_while_their_text_is_held(void **state)
     piece_free(&p);
 }
 
+/* Under a grammar the model's own probabilities are left, of what may come, and scaled to one: counts of
+ * first tokens against the log-probabilities of the free softmax. */
+static void a_grammar_restricts_the_distribution(void **state)
+{
+    (void)state;
+    enum { N = 1500, WAYS = 5 };
+    struct eng *g = engine(1, 0);
+    double p[WAYS] = {0}, sum = 0, chi = 0;
+    int n[WAYS] = {0};
+    for (int i = 0; i < N; i++) {
+        struct eng_options o = options(1, 1);
+        o.seed = i;
+        o.top_k = 0;
+        o.top_p = 1;
+        o.min_p = 0;
+        struct seen *s = look_at(g, 0, "the cat", "root ::= [a-e] \"x\"", &o, 0, false);
+        assert_int_equal(s->n, 1);
+        const int way = s->token[0][0] - 'a';
+        assert_true(s->token_n[0] == 1 && way >= 0 && way < WAYS);
+        assert_true(!n[way] || p[way] == exp(s->lp[0]));
+        p[way] = exp(s->lp[0]);
+        n[way]++;
+        seen_free(s);
+    }
+    for (int k = 0; k < WAYS; k++)
+        sum += p[k];
+    assert_true(sum < 0.5); /* the others would have had most of it */
+    for (int k = 0; k < WAYS; k++) {
+        assert_true(n[k] > 0);
+        const double want = N * p[k] / sum;
+        chi += (n[k] - want) * (n[k] - want) / want;
+    }
+    if (chi > 18.5) /* four degrees of freedom: one in a thousand, and seeds are fixed */
+        fail_msg("chi squared %g", chi);
+    eng_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_stop_text_takes_its_entries_with_it),
         cmocka_unit_test(entries_come_with_the_text_of_their_token),
         cmocka_unit_test(entries_wait_while_their_text_is_held),
+        cmocka_unit_test(a_grammar_restricts_the_distribution),
     };
     return cmocka_run_group_tests(tests, asking_open, asking_close);
 }

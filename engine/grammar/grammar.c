@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_REMEMBERED = 48 << 20, MOST_SCHEMA_DEPTH = 64, MASK_BYTES = 32 << 10 };
+enum { MOST_REMEMBERED = 48 << 20, MOST_SCHEMA_DEPTH = 64 };
 
 static int depth_of(const json_t *v, int depth)
 {
@@ -183,7 +183,11 @@ bool grammar_may_end(const struct grammar *g, uint32_t state)
 
 size_t grammar_bytes(const struct grammar *g)
 {
-    return g->arena.used_bytes + g->m->arena.used_bytes + g->m->n_masks * MASK_BYTES;
+    const struct machine *m = g->m;
+    return g->arena.used_bytes + m->arena.used_bytes + m->n_masks * m->mask_bytes +
+           m->cap_by_id * sizeof *m->by_id +
+           (m->frames.cap + m->chains.cap + m->used.cap + m->states.cap) * sizeof *m->states.v +
+           m->steps.cap * (sizeof *m->steps.key + sizeof *m->steps.val);
 }
 
 const struct err *grammar_failed(const struct grammar *g)

@@ -49,9 +49,11 @@ struct grammar_vocab *grammar_vocab_new(int32_t n_tokens,
                                         struct text (*bytes)(void *arg, int32_t id), void *arg,
                                         struct err *e);
 void grammar_vocab_free(struct grammar_vocab *v);
+size_t grammar_vocab_bytes(const struct grammar_vocab *v); /* NULL: 0 */
 /* One bit a token: may it come in this state? Kept with the state; valid until the next call.
  * Tokens that end the text are the caller's: grammar_may_end. NULL: no memory. */
 const uint64_t *grammar_mask(struct grammar *g, const struct grammar_vocab *v, uint32_t state);
+bool grammar_has_mask(const struct grammar *g, uint32_t state); /* is it there already? */
 /* Between two tokens: let go of what was remembered when it has grown too large. Returns the number
  * that `state` has from now on. */
 uint32_t grammar_rest(struct grammar *g, uint32_t state);

@@ -37,7 +37,7 @@ struct machine {
     size_t n_places, cap_places;
     uint32_t stamp;
     uint32_t start;
-    size_t n_masks;
+    size_t n_masks, mask_bytes; /* each */
     struct err failed; /* first failure: no memory, too ambiguous */
 };
 

@@ -167,6 +167,14 @@ void grammar_vocab_free(struct grammar_vocab *v)
     free(v);
 }
 
+size_t grammar_vocab_bytes(const struct grammar_vocab *v)
+{
+    return v ? sizeof *v + (size_t)v->n * sizeof *v->order +
+                   (PLAIN_MOST + 1) * v->n_words * sizeof *v->plain +
+                   (v->tree[0].cap + v->tree[1].cap) * sizeof(struct node)
+             : 0;
+}
+
 /* ---- states that share a mask ---------------------------------------------------------------- */
 
 /* A count between its limits, moved to where nothing within `far` steps can tell the difference. */
@@ -265,6 +273,12 @@ static uint32_t plain_room(const struct state_key *k)
     return most > PLAIN_MOST ? PLAIN_MOST : most;
 }
 
+bool grammar_has_mask(const struct grammar *g, uint32_t state)
+{
+    const struct state_info *all = g->m->by_id;
+    return state != GRAMMAR_DEAD && all[state].twin != GRAMMAR_DEAD && all[all[state].twin].mask;
+}
+
 const uint64_t *grammar_mask(struct grammar *g, const struct grammar_vocab *v, uint32_t state)
 {
     struct machine *m = g->m;
@@ -300,6 +314,7 @@ const uint64_t *grammar_mask(struct grammar *g, const struct grammar_vocab *v, u
     if (!m->failed.code) {
         m->by_id[twin].mask = mask;
         m->n_masks++;
+        m->mask_bytes = (v->n_words + 1) * sizeof *mask;
         mask = NULL;
     }
 done:

@@ -49,6 +49,29 @@ int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e)
 
 enum { MOST_KEPT_BYTES = 16 << 20 };
 
+static void count_kept(struct slot *s, int64_t bytes)
+{
+    s->kept_bytes += (size_t)bytes;
+    eng_count(s->g, bytes);
+}
+
+static void count_words(struct slot *s)
+{
+    const size_t bytes = grammar_vocab_bytes(s->words[0]) + grammar_vocab_bytes(s->words[1]);
+    eng_count(s->g, (int64_t)bytes - (int64_t)s->words_bytes);
+    s->words_bytes = bytes;
+}
+
+/* What the grammar of a job remembers grows while it is used. */
+static void count_own(struct slot *s, struct eng_job *j)
+{
+    const size_t bytes = grammar_bytes(j->rules);
+    const int64_t more = (int64_t)bytes - (int64_t)j->rules_bytes;
+    j->rules_bytes = bytes;
+    j->bytes += (uint64_t)more;
+    eng_count(s->g, more);
+}
+
 void rules_meet(struct slot *s, struct eng_job *j)
 {
     for (int i = 0; j->rules_key && i < MOST_KEPT && s->kept[i].g; i++) {
@@ -56,6 +79,7 @@ void rules_meet(struct slot *s, struct eng_job *j)
             continue;
         grammar_free(j->rules);
         free(s->kept[i].key);
+        count_kept(s, -(int64_t)s->kept[i].bytes);
         j->rules = s->kept[i].g;
         j->rules_at = grammar_start(j->rules);
         memmove(&s->kept[i], &s->kept[i + 1], (size_t)(MOST_KEPT - 1 - i) * sizeof *s->kept);
@@ -71,9 +95,11 @@ void rules_leave(struct slot *s, struct eng_job *j)
         return; /* it goes with the job */
     free(s->kept[MOST_KEPT - 1].key);
     grammar_free(s->kept[MOST_KEPT - 1].g);
+    count_kept(s, (int64_t)grammar_bytes(j->rules) - (int64_t)s->kept[MOST_KEPT - 1].bytes);
     memmove(&s->kept[1], &s->kept[0], (MOST_KEPT - 1) * sizeof *s->kept);
     s->kept[0].key = j->rules_key;
     s->kept[0].g = j->rules;
+    s->kept[0].bytes = grammar_bytes(j->rules);
     j->rules_key = NULL;
     j->rules = NULL;
 }
@@ -85,6 +111,20 @@ void rules_forget(struct slot *s)
         grammar_free(s->kept[i].g);
     }
     memset(s->kept, 0, sizeof s->kept);
+    count_kept(s, -(int64_t)s->kept_bytes);
+}
+
+void rules_close(struct slot *s)
+{
+    rules_forget(s);
+    for (int i = 0; i < 2; i++) {
+        grammar_vocab_free(s->words[i]);
+        s->words[i] = NULL;
+    }
+    free(s->words_shown);
+    s->words_shown = NULL;
+    s->n_ends = 0;
+    count_words(s);
 }
 
 /* ---- before a draw, and after it ----------------------------------------------------------------
@@ -130,8 +170,10 @@ static const struct grammar_vocab *words_of(struct slot *s, const struct eng_job
             return NULL;
         }
     }
-    if (!*w)
+    if (!*w) {
         *w = grammar_vocab_new(tok_n_vocab(s->m->vocab), piece_of, (void *)(uintptr_t)&p, e);
+        count_words(s);
+    }
     return *w;
 }
 
@@ -149,6 +191,45 @@ static void find_ends(struct slot *s)
     for (int32_t t = 0; t < n && s->n_ends < MOST_ENDS; t++)
         if (tok_is_eog(s->m->vocab, t))
             s->ends[s->n_ends++] = t;
+}
+
+/* Make the masks that are not there; `look`: only say whether one is missing. */
+static bool ahead(struct rules_ahead *a, bool look)
+{
+    for (int i = 0; i < a->n; i++) {
+        struct eng_job *j = a->job[i];
+        struct err e = {0}; /* who wants the mask meets it again */
+        const struct grammar_vocab *w = look ? NULL : words_of(a->slot, j, &e);
+        uint32_t at = j->rules_at;
+        for (int k = 0; at != GRAMMAR_DEAD; k++) {
+            if (look && !grammar_has_mask(j->rules, at))
+                return true;
+            if (!look && (!w || !grammar_mask(j->rules, w, at)))
+                break;
+            if (k == a->n_draft[i])
+                break;
+            const struct text piece = shown_piece(a->slot->m->vocab, j->shown, j->ahead[1 + k]);
+            at = grammar_steps(j->rules, at, piece.p, piece.n);
+        }
+    }
+    return false;
+}
+
+static void *make_ahead(void *arg)
+{
+    ahead(arg, false);
+    return NULL;
+}
+
+void rules_ahead_start(struct rules_ahead *a)
+{
+    a->runs = ahead(a, true) && !pthread_create(&a->thread, NULL, make_ahead, a);
+}
+
+void rules_ahead_join(struct rules_ahead *a)
+{
+    if (a->runs)
+        pthread_join(a->thread, NULL);
 }
 
 int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e)
@@ -198,6 +279,7 @@ int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e)
     if (j->rules_at == GRAMMAR_DEAD)
         return failed(j, e);
     j->rules_at = grammar_rest(j->rules, j->rules_at);
+    count_own(s, j);
     return 0;
 }
 

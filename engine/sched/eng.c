@@ -45,7 +45,7 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
     if (g->k && cfg->fast)
         g->k = kernels_fast(g->k);
     g->crew = g->k ? crew_new(cfg->n_threads, e) : NULL;
-    g->texts = g->crew ? text_cache_new(cfg->store, e) : NULL;
+    g->texts = g->crew ? text_cache_new(cfg->store, eng_count, g, e) : NULL;
     if (!g->texts) {
         crew_free(g->crew);
         free(g);
@@ -113,6 +113,15 @@ void eng_free(struct eng *g)
 
 /* ---- what a file says ------------------------------------------------------------------------- */
 
+void eng_count(struct eng *g, int64_t bytes)
+{
+    if (bytes > 0)
+        mem_add(&g->mem, (uint64_t)bytes);
+    else
+        mem_give(&g->mem, (uint64_t)-bytes);
+    atomic_fetch_add(&g->job_bytes, (uint64_t)bytes);
+}
+
 /* Under the lock: forget the headers used longest ago until few enough are kept. */
 static void trim_infos(struct eng *g)
 {
@@ -131,8 +140,7 @@ static void trim_infos(struct eng *g)
             return;
         struct info_entry *gone = *oldest;
         *oldest = gone->next;
-        mem_give(&g->mem, gone->n_bytes);
-        atomic_fetch_sub(&g->job_bytes, gone->n_bytes);
+        eng_count(g, -(int64_t)gone->n_bytes);
         free(gone->chat_template);
         free(gone);
     }
@@ -188,8 +196,7 @@ int eng_model_info(struct eng *g, const struct store_model *m, const struct eng_
             fresh->next = g->infos;
             g->infos = fresh;
             n = find_info(g, d, words);
-            mem_add(&g->mem, fresh->n_bytes); /* small and bounded: like jobs it holds up nobody */
-            atomic_fetch_add(&g->job_bytes, fresh->n_bytes);
+            eng_count(g, (int64_t)fresh->n_bytes); /* small and bounded */
             trim_infos(g);
             fresh = NULL;
         }

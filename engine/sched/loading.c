@@ -297,13 +297,7 @@ void slot_unload(struct slot *s)
         if (s->m && s->active[i])
             kv_table_free(&s->m->pool, &s->active[i]->kv);
     chat_template_free(s->tpl);
-    rules_forget(s);
-    grammar_vocab_free(s->words[0]);
-    grammar_vocab_free(s->words[1]);
-    s->words[0] = s->words[1] = NULL;
-    free(s->words_shown);
-    s->words_shown = NULL;
-    s->n_ends = 0;
+    rules_close(s);
     embed_close(s);
     model_unload(s->m);
     s->tpl = NULL;

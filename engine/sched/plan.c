@@ -546,11 +546,19 @@ bool slot_step(struct slot *s)
                         .stop = all_over,
                         .stop_arg = &p};
     struct err e = {0};
+    struct rules_ahead ahead = {.slot = s};
+    for (int r = 0; r < p.n_runs; r++)
+        if (s->active[p.job[r]]->rules) {
+            ahead.n_draft[ahead.n] = p.n_draft[r];
+            ahead.job[ahead.n++] = s->active[p.job[r]];
+        }
+    rules_ahead_start(&ahead);
     eng_lock_crew(s->g, true);
     const int64_t t0 = time_mono_ns();
     const int rc = model_step(s->m, &step, &e);
     const int64_t now = time_mono_ns();
     eng_lock_crew(s->g, false);
+    rules_ahead_join(&ahead);
     if (rc) {
         for (int r = 0; r < p.n_runs; r++)
             slot_job_end(s, p.job[r], &e);

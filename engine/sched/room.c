@@ -158,6 +158,13 @@ enum room room_for_pages(struct slot *s, const struct eng_job *j, uint64_t bytes
     struct eng *g = s->g;
     const int64_t age = job_age(j);
     enum room answer = ROOM_NONE;
+    if (s->kept_bytes) { /* grammars are made again in no time */
+        rules_forget(s);
+        if (mem_take(&g->mem, bytes)) {
+            s->m->pool.prepaid = bytes;
+            return ROOM_PAID;
+        }
+    }
     bool own_younger = false, own_older = false;
     for (int i = 0; i < MAX_PARALLEL; i++) {
         const struct eng_job *o = s->active[i];
@@ -213,6 +220,7 @@ void room_obey(struct slot *s)
                  s->name);
         job_pause(s, youngest);
     }
+    rules_forget(s);
     kv_pool_give_back(&s->m->pool, bytes);
     slot_measure(s);
     pthread_mutex_lock(&g->lock);

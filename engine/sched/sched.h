@@ -45,6 +45,7 @@ struct eng_job {
     struct eng_options opt;
     struct grammar *rules;     /* that the answer obeys, or NULL */
     uint32_t rules_at;         /* its state behind the answer so far */
+    size_t rules_bytes;        /* of the grammar, counted in `bytes` */
     char *rules_key;           /* what makes the grammar: equal texts, equal grammars */
     char *shown;               /* texts of control tokens that are shown, or NULL */
     struct embed_work *embed;  /* ENG_EMBED */
@@ -126,11 +127,13 @@ struct slot {
     int64_t hungry;            /* age of its oldest job that waits for pages; INT64_MAX = none */
 
     /* the slot's thread alone */
+    size_t words_bytes, kept_bytes; /* in the ledger, as jobs are */
     struct grammar_vocab *words[2]; /* tokens for masks; [1]: some control tokens have text; or NULL */
     char *words_shown;         /* which ones in words[1] */
     struct {
         char *key;
         struct grammar *g;
+        size_t bytes;
     } kept[MOST_KEPT];         /* grammars of jobs that are over, newest first */
     tok_id ends[MOST_ENDS];    /* tokens that end a text; found with the first grammar */
     int n_ends;
@@ -167,7 +170,7 @@ struct eng {
     pthread_cond_t crew_turn;
     uint64_t crew_asked, crew_done;
     struct mem mem;
-    atomic_uint_least64_t job_bytes; /* in the ledger, of jobs: they hold up nobody */
+    atomic_uint_least64_t job_bytes; /* in the ledger, of jobs and of what is small: they hold up nobody */
     pthread_mutex_t lock;
     pthread_cond_t changed;    /* a slot went, a job ended */
     struct slot *slots;        /* lock */
@@ -192,7 +195,20 @@ int rules_new(struct eng_job *j, const struct eng_request *r, struct err *e); /*
  * serve the next one. */
 void rules_meet(struct slot *s, struct eng_job *j);
 void rules_leave(struct slot *s, struct eng_job *j);
-void rules_forget(struct slot *s); /* the model goes */
+void rules_forget(struct slot *s); /* memory is short */
+void rules_close(struct slot *s);  /* the model goes */
+/* The masks that a step's logits will want, made by a thread beside the forward pass; it runs only where
+ * one is not there yet. Between start and join nobody touches the jobs' rules. */
+struct rules_ahead {
+    struct slot *slot;
+    struct eng_job *job[MAX_PARALLEL];
+    int n_draft[MAX_PARALLEL]; /* guesses in job->ahead */
+    int n;
+    pthread_t thread;
+    bool runs;
+};
+void rules_ahead_start(struct rules_ahead *a);
+void rules_ahead_join(struct rules_ahead *a);
 /* Take all chance from tokens that cannot come; *only: the one that is left, or -1. */
 int rules_mask(struct slot *s, struct eng_job *j, float *logits, tok_id *only, struct err *e);
 int rules_take(struct slot *s, struct eng_job *j, tok_id t, struct err *e); /* it came */
@@ -264,6 +280,8 @@ bool scores_now(const struct eng_job *j);
 int score_rows(struct slot *s, struct eng_job *j, const struct run *run, const float *logits,
                struct err *e);
 void eng_lock_crew(void *g, bool lock);
+/* eng.c: bytes that hold up nobody come into the ledger, or leave it. */
+void eng_count(struct eng *g, int64_t bytes);
 /* eng.c: a condition to wait on by the monotonic clock, and such a wait; true: the time is over. */
 void cond_init(pthread_cond_t *c);
 bool cond_wait_ns(pthread_cond_t *c, pthread_mutex_t *m, int64_t ns);

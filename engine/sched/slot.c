@@ -377,7 +377,7 @@ void slot_measure(struct slot *s)
     s->kv_limit = pages_at_most(&m->pool);
     s->kv_bytes = kv;
     s->need_bytes = m->weight_bytes + kv + tok_vocab_bytes(m->vocab) + model_scratch_bytes(m);
-    s->idle_bytes = kv_pool_idle_bytes(&m->pool);
+    s->idle_bytes = kv_pool_idle_bytes(&m->pool) + s->kept_bytes;
     s->youngest = youngest;
     s->oldest = oldest;
     pthread_mutex_unlock(&s->g->lock);
