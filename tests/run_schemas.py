@@ -22,7 +22,7 @@ from schemas_random import random_schema
 
 HERE = pathlib.Path(__file__).resolve().parent
 LONGEST = 4096  # bytes of a sample; chaski stops there
-REFUSED = 40  # percent of the suite's schemas that may be refused: it is made of odd ones
+REFUSED = 8  # percent of the schemas that may be refused: the suite has some that no value obeys
 
 
 class Accept:

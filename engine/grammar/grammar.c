@@ -52,25 +52,6 @@ none:
     return NULL;
 }
 
-/* Items that must differ have to be values whose texts tell them apart: no arrays or objects, whose
- * parts may be written in several ways. Numbers are told apart by text or by value, not by both. */
-static int check_unique(struct grammar *g, const struct atom *a, struct err *e)
-{
-    uint32_t n_num = 0;
-    bool by_value = false;
-    for (uint32_t i = 0; i <= a->arr.n_prefix; i++) {
-        const struct term *t = &g->terms[i < a->arr.n_prefix ? a->arr.prefix[i] : a->arr.rest];
-        for (uint32_t k = 0; k < t->n_atoms; k++) {
-            const struct atom *x = t->atoms[k];
-            if (x->kind == K_ARR || x->kind == K_OBJ)
-                return cannot(e, "uniqueItems", a->path);
-            n_num += x->kind == K_NUM;
-            by_value |= x->kind == K_NUM && !x->num->distinct;
-        }
-    }
-    return a->arr.n_contains || (by_value && n_num > 1) ? cannot(e, "uniqueItems", a->path) : 0;
-}
-
 /* Declared properties that no value obeys cannot come: nothing may count on them. */
 static void object_drop_dead(struct grammar *g, struct atom *a)
 {
@@ -222,7 +203,15 @@ void grammar_forced(struct grammar *g, uint32_t state, struct buf *out, size_t m
 /* Copy what a frame holds into a fresh machine; the parts are shared there as they were here. */
 static const struct chain *move_chain(struct machine *to, const struct chain *c)
 {
-    return c ? chain_get(to, move_chain(to, c->prev), c->cp) : NULL;
+    const uint32_t n = c ? c->len + 1 : 0; /* with its root */
+    uint32_t *cps = malloc((n + 1) * sizeof *cps), i = n;
+    const struct chain *out = NULL;
+    for (; cps && c; c = c->prev)
+        cps[--i] = c->cp;
+    for (; cps && i < n; i++)
+        out = chain_get(to, out, cps[i]);
+    free(cps);
+    return out;
 }
 
 static const struct used *move_used(struct machine *to, const struct used *u)

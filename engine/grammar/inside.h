@@ -62,7 +62,7 @@ struct dfa *format_dfa(struct arena *a, const char *name, bool loose, struct err
 
 /* ---- numbers (decimal.c, number.c) ----------------------------------------------------------- */
 
-enum { MOST_LISTED = 256, N_SYMBOLS = 14 };
+enum { MOST_LISTED = 16384, N_SYMBOLS = 14, MANY = 1 << 20 };
 
 struct decimal {    /* +-0.d1d2d3.. * 10^exp10; no zeros at the ends; n = 0: zero */
     bool neg, real; /* real: with a point or an exponent in the schema */
@@ -99,8 +99,7 @@ struct numbers { /* automaton over the bytes of a number */
     uint32_t n_states;
     uint32_t (*next)[N_SYMBOLS];
     uint8_t *accept;
-    uint32_t *count; /* words from here, up to 1 << 20 */
-    bool distinct;   /* equal numbers have equal texts */
+    uint32_t *count; /* numbers that differ from here on, up to MANY */
 };
 int num_symbol(unsigned char c); /* 0..13, or -1 */
 /* NULL without an error: no number obeys. */
@@ -130,6 +129,8 @@ struct term { /* all of these hold */
     const struct atom **atoms;
     uint8_t expanded; /* 0 no, 1 being done, 2 done */
     uint8_t life;     /* 0 unknown, 1 some value obeys, 2 none */
+    bool countable;   /* values.c has looked at it */
+    uint32_t values;  /* how many, at least; 0: not known yet */
 };
 
 /* ---- shapes: a term, type by type (shape.c, negate.c) ---------------------------------------- */
@@ -367,6 +368,14 @@ int object_atom(struct grammar *g, const struct shape *s, struct atom *out, bool
 /* The automaton of the names that a schema for names allows. */
 const struct dfa *names_dfa(struct grammar *g, term_id names, const char *path, struct err *e);
 bool string_lives(const struct atom *a, uint32_t state, uint32_t len);
+/* values.c: counts that stop at MANY, once life is known. */
+uint32_t count_times(uint32_t a, uint32_t b);
+uint32_t atom_values(struct grammar *g, const struct atom *a);
+uint32_t term_values(struct grammar *g, term_id t);
+uint32_t array_ways(struct grammar *g, const struct atom *a, uint32_t n);
+uint32_t object_ways(struct grammar *g, const struct atom *a, uint32_t p, uint32_t n);
+uint32_t scalars_most(const struct grammar *g, term_id t);
+int check_unique(struct grammar *g, const struct atom *a, struct err *e);
 
 /* small maps */
 uint32_t map_get(const struct map *m, uint64_t key); /* UINT32_MAX: not there */
@@ -389,7 +398,7 @@ struct used { /* texts that may not come again, by the order of their making */
 struct frame {
     const struct frame *up;
     const void *what;         /* atom, prop, extra */
-    const struct chain *text; /* of a string or number that must differ from others; else NULL */
+    const struct chain *text; /* of an item, a key that must differ from others; else NULL */
     const struct used *used;  /* by an array whose items, or an object whose keys, must differ */
     uint32_t a, b, c;
     uint16_t depth, ws; /* depth: arrays and objects around; ws: blanks so far, WS_NEWLINE */

@@ -193,6 +193,8 @@ static const struct frame *clamped(struct machine *m, const struct frame *f, uin
         return NULL;
     struct frame x = *f;
     x.up = clamped(m, f->up, far);
+    if (f->text)
+        return frame_get(m, &x); /* counts say how many values are left */
     if (f->kind == F_STR) {
         const struct atom *a = f->what;
         if (a->str.most != NO_END || a->str.least)

@@ -14,17 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MOST_RULES = 12,
-    MANY_DIGITS = 22,
-    FEW_DIGITS = 15,
-    MOST_STATES = 60000,
-    MOST_COUNT = 1 << 20
-};
+enum { MOST_RULES = 12, MANY_DIGITS = 22, FEW_DIGITS = 15, MOST_STATES = 60000 };
 
 /* Digits behind the point that were seen among the first 15: they make a number, and its double, no
  * integer. */
 enum { NOT_9 = 1, NOT_0 = 2 };
+enum { TWICE = 2 }; /* an end where the number has another end: 2.0 and 2 */
 #define NO_MULTIPLE UINT32_MAX
 
 int num_symbol(unsigned char c)
@@ -336,6 +331,48 @@ static int add_rule(struct build *b, const struct num_rule *r)
     return 0;
 }
 
+/* How many numbers, as values, go on from each state: no zeros at the end of a fraction, and -0 is
+ * 0. In a state behind the point: `deep` ones go on to a digit that is not 0, and the number itself
+ * is one where zeros, or nothing, may end it. */
+static int count_values(const struct build *b, struct numbers *t, const uint32_t *place)
+{
+    uint32_t *deep = calloc(t->n_states + 1, sizeof *deep);
+    uint8_t *ends = calloc(t->n_states + 1, 1);
+    bool again = deep && ends;
+    const int rc = again ? 0 : -1;
+    memset(t->count, 0, t->n_states * sizeof *t->count);
+    for (int round = 0; round < 24 && again; round++) { /* loops pass MANY by then */
+        again = false;
+        for (uint32_t k = b->n; k-- > 0;) {
+            const struct at *x = &b->v[k];
+            const uint32_t s = place[k];
+            if (s == DFA_DEAD)
+                continue;
+            const uint32_t *next = t->next[s], point = next[11], before = t->count[s];
+            const bool behind = x->phase == P_POINT || x->phase == P_FRAC;
+            uint64_t n = 0;
+            if (behind) {
+                ends[s] = t->accept[s] || (next[0] != DFA_DEAD && ends[next[0]]);
+                for (int d = 0; d < 10; d++)
+                    if (next[d] != DFA_DEAD)
+                        n += deep[next[d]] + (d && ends[next[d]]);
+                deep[s] = n > MANY ? MANY : (uint32_t)n;
+                n += ends[s] && (x->some || !x->neg);
+            } else {
+                for (int d = 0; d <= 10; d++)
+                    n += next[d] != DFA_DEAD ? t->count[next[d]] : 0;
+                n += point != DFA_DEAD ? deep[point] : 0;
+                n += (t->accept[s] || (point != DFA_DEAD && ends[point])) && (x->some || !x->neg);
+            }
+            t->count[s] = n > MANY ? MANY : (uint32_t)n;
+            again |= t->count[s] != before;
+        }
+    }
+    free(deep);
+    free(ends);
+    return rc;
+}
+
 static struct numbers *table_of(struct arena *a, struct build *b)
 {
     struct numbers *out = NULL, *t = arena_alloc(a, sizeof *t, 8);
@@ -384,7 +421,6 @@ static struct numbers *table_of(struct arena *a, struct build *b)
     for (uint32_t s = 0; s < b->n; s++)
         place[s] = lives[s] ? n_live++ : DFA_DEAD;
     t->n_states = n_live;
-    t->distinct = b->integer;
     t->next = arena_alloc(a, n_live * sizeof *t->next, 4);
     t->accept = arena_alloc(a, n_live, 1);
     t->count = arena_alloc(a, n_live * sizeof *t->count, 4);
@@ -397,15 +433,8 @@ static struct numbers *table_of(struct arena *a, struct build *b)
             t->next[place[s]][c] = next[s][c] == DFA_DEAD ? DFA_DEAD : place[next[s][c]];
         t->accept[place[s]] = may_end(b, &b->v[s]);
     }
-    /* How many numbers go on from a state, for items that must differ: 24 rounds pass 1 << 20. */
-    for (int k = 0; k < 24; k++)
-        for (uint32_t s = n_live; s-- > 0;) {
-            uint64_t n = t->accept[s];
-            for (int c = 0; c < N_SYMBOLS; c++)
-                if (t->next[s][c] != DFA_DEAD)
-                    n += t->count[t->next[s][c]];
-            t->count[s] = n > MOST_COUNT ? MOST_COUNT : (uint32_t)n;
-        }
+    if (count_values(b, t, place) != 0)
+        goto none;
     out = t;
     goto done;
 none:
@@ -425,7 +454,7 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
 {
     size_t total = 1;
     for (size_t i = 0; i < list->n; i++)
-        total += good[i] ? 402 : 0;
+        total += good[i] ? 4 + (size_t)list->v[i].n + (size_t)abs(list->v[i].exp10) : 0;
     struct numbers *t = arena_alloc(a, sizeof *t, 8);
     uint32_t n = 1;
     if (t) {
@@ -437,7 +466,6 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
         err_set(e, ERR_MEMORY, "out of memory");
         return NULL;
     }
-    t->distinct = true;
     memset(t->next, 0xff, total * sizeof *t->next);
     for (size_t i = 0; i < list->n; i++) {
         if (!good[i])
@@ -471,15 +499,16 @@ static struct numbers *listed(struct arena *a, const struct num_list *list, cons
                     *to = n++;
                 s = *to;
             }
-            t->accept[s] = 1;
-            t->distinct = false;
+            t->accept[s] = TWICE;
         }
     }
     for (uint32_t s = n; s-- > 0;) { /* children come after their parents */
-        t->count[s] = t->accept[s];
+        const uint32_t point = t->next[s][11], zero = point == DFA_DEAD ? point : t->next[point][0];
+        t->count[s] = t->accept[s] != 0;
         for (int c = 0; c < N_SYMBOLS; c++)
             if (t->next[s][c] != DFA_DEAD)
                 t->count[s] += t->count[t->next[s][c]];
+        t->count[s] -= zero != DFA_DEAD && t->accept[zero] == TWICE;
     }
     t->n_states = n;
     return n > 1 ? t : NULL;

@@ -253,6 +253,27 @@ static const char *path_of(const struct grammar *g, const struct term *t)
     return t->n_lits ? g->schemas[t->lits[0].schema].path : "";
 }
 
+/* Strings of several alternatives are one automaton: fewer places at once, and countable. */
+static int join_strings(struct grammar *g, const struct atom **list, size_t *n, struct err *e)
+{
+    struct atom *first = NULL;
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        struct atom *a = (struct atom *)(uintptr_t)list[i];
+        const bool plain = a->kind == K_STR && !a->str.least && a->str.most == NO_END;
+        if (plain && first && first->aside == a->aside &&
+            first->str.dfa->n_states + a->str.dfa->n_states < 2000) {
+            if (!(first->str.dfa = dfa_merge(&g->arena, first->str.dfa, a->str.dfa, DFA_OR, e)))
+                return -1;
+            continue;
+        }
+        first = plain && !first ? a : first;
+        list[kept++] = a;
+    }
+    *n = kept;
+    return 0;
+}
+
 static int expand(struct grammar *g, term_id id, struct err *e)
 {
     struct shapes s = {0};
@@ -274,6 +295,8 @@ static int expand(struct grammar *g, term_id id, struct err *e)
         if (atoms_of_shape(g, v, &list, &n, &cap, path_of(g, &g->terms[id]), e) != 0)
             goto done;
     }
+    if (join_strings(g, list, &n, e) != 0)
+        goto done;
     const struct atom **keep = arena_alloc(&g->arena, (n + 1) * sizeof *keep, 8);
     if (!keep) {
         err_set(e, ERR_MEMORY, "out of memory");
@@ -310,6 +333,8 @@ static bool term_seems_alive(const struct grammar *g, term_id t)
 bool term_atom_lives(const struct grammar *g, const struct atom *a)
 {
     if (a->kind == K_ARR) {
+        if (a->arr.unique && !a->arr.n_prefix && a->arr.least > scalars_most(g, a->arr.rest))
+            return false;
         for (uint32_t i = 0; i < a->arr.least; i++) {
             const term_id t = i < a->arr.n_prefix ? a->arr.prefix[i] : a->arr.rest;
             if (!term_seems_alive(g, t))

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { MOST_NEW_DIGITS = 38 }; /* of a number that must differ: its value is kept whole */
-
 static const struct term *term_at(struct machine *m, term_id t)
 {
     return &grammar_of(m)->terms[t];
@@ -17,52 +15,6 @@ static const struct term *term_at(struct machine *m, term_id t)
 bool term_is_alive(struct machine *m, term_id t)
 {
     return term_at(m, t)->life == 1;
-}
-
-/* ---- texts that must differ ------------------------------------------------------------------ */
-
-static bool chain_begins(const struct chain *text, const struct chain *with)
-{
-    while (text && text->len > with->len)
-        text = text->prev;
-    return text == with;
-}
-
-/* How many used texts begin with this one. */
-uint32_t used_with(const struct used *u, const struct chain *with)
-{
-    uint32_t n = 0;
-    for (; u; u = u->next)
-        n += chain_begins(u->text, with);
-    return n;
-}
-
-static uint32_t used_count(const struct used *u)
-{
-    uint32_t n = 0;
-    for (; u; u = u->next)
-        n++;
-    return n;
-}
-
-bool is_used(const struct used *u, const struct chain *text)
-{
-    for (; u; u = u->next)
-        if (u->text == text)
-            return true;
-    return false;
-}
-
-/* The text that tells values apart starts with their type: "1" is not 1. */
-const struct chain *text_start(struct machine *m, uint32_t kind)
-{
-    const struct chain *root = chain_get(m, NULL, 0);
-    return root ? chain_get(m, root, LAST_CHAR + 1 + kind) : NULL;
-}
-
-static bool must_differ(const struct frame *up)
-{
-    return up && up->kind == F_ARR && ((const struct atom *)up->what)->arr.unique;
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -74,35 +26,11 @@ void value_end(struct machine *m, const struct frame *f)
         emit(m, NULL);
     } else if (up->kind == F_SEQ || up->kind == F_REPEAT) {
         seq_return(m, up);
-    } else if (must_differ(up) && f->text) {
-        struct frame x = *up;
-        x.used = used_add(m, up->used, f->text);
-        if (x.used)
-            emit(m, frame_get(m, &x));
-    } else {
+    } else if (!f->text) {
+        emit(m, up);
+    } else if ((up = with_value(m, up, f->text))) {
         emit(m, up);
     }
-}
-
-/* The value that a number's text says, as a text that equal numbers share: 1, 1.0 and 1e0 are one.
- */
-static const struct chain *number_value(struct machine *m, const struct chain *text)
-{
-    char digits[400];
-    struct decimal v;
-    const struct chain *at = text, *out = text_start(m, K_NUM);
-    uint32_t n = text->len - out->len;
-    if (n >= sizeof digits)
-        return NULL;
-    digits[n] = 0;
-    for (; n; at = at->prev)
-        digits[--n] = (char)at->cp;
-    if (decimal_read(digits, &v) != 0)
-        return NULL;
-    out = chain_get(m, out, (uint32_t)(v.exp10 + 1000) * 2 + v.neg);
-    for (int i = 0; i < v.n && out; i++)
-        out = chain_get(m, out, (uint32_t)v.d[i]);
-    return out;
 }
 
 static void number_go(struct machine *m, struct frame *x, const struct numbers *n, uint32_t state,
@@ -114,15 +42,13 @@ static void number_go(struct machine *m, struct frame *x, const struct numbers *
     bool ends = n->accept[state] != 0;
     struct frame done = *x;
     if (x->text) {
-        /* A value has few texts (zeros at its end): where far more numbers go on than values are
-         * used, one that is new goes on. */
-        x->text = n->distinct || num_symbol(c) < 12 ? chain_get(m, x->text, c) : NULL; /* no 1e5 */
-        if (!x->text || (n->distinct ? n->count[state] <= used_with(x->up->used, x->text)
-                                     : n->count[state] / 32 <= used_count(x->up->used) ||
-                                           x->text->len > MOST_NEW_DIGITS))
+        if (num_symbol(c) >= 12) /* no 1e5: its zeros could be written out */
             return;
-        done.text = n->distinct ? x->text : number_value(m, x->text);
-        ends = ends && done.text && !is_used(x->up->used, done.text);
+        x->text = chain_get(m, x->text, c);
+        if (!is_new(m, x->up, x->text, x->what, state, n->count[state]))
+            return;
+        done.text = number_text(m, x->text);
+        ends = ends && is_new(m, x->up, done.text, NULL, 0, 1);
     }
     const struct frame *f = frame_get(m, x);
     if (!f)
@@ -138,20 +64,19 @@ void start_value(struct machine *m, const struct frame *up, term_id t, uint16_t 
                  unsigned char c)
 {
     const struct term *term = term_at(m, t);
-    const bool differ = must_differ(up);
+    const bool differ = must_differ(up) || (up && up->text);
     for (uint32_t i = 0; i < term->n_atoms; i++) {
         const struct atom *a = term->atoms[i];
         struct frame x = {.up = up, .what = a, .depth = depth};
-        if (differ && !(x.text = text_start(m, a->kind)))
+        if (differ && !(x.text = value_start(m, up, a->kind)))
             return;
+        if (differ && !may_start(m, up, a, x.text))
+            continue;
         switch (a->kind) {
         case K_NULL:
         case K_TRUE:
         case K_FALSE:
-            if (c != (a->kind == K_NULL   ? 'n'
-                      : a->kind == K_TRUE ? 't'
-                                          : 'f') ||
-                (differ && is_used(up->used, x.text)))
+            if (c != (a->kind == K_NULL ? 'n' : a->kind == K_TRUE ? 't' : 'f'))
                 break;
             x.kind = F_WORD;
             x.what = NULL;
@@ -171,15 +96,12 @@ void start_value(struct machine *m, const struct frame *up, term_id t, uint16_t 
                 break;
             x.kind = F_STR;
             x.a = a->str.dfa->start;
-            if (differ && dfa_count(a->str.dfa, x.a, a->str.most) <= used_with(up->used, x.text))
-                break;
             emit(m, frame_get(m, &x));
             break;
         default:
             if (c != (a->kind == K_ARR ? '[' : '{') || depth >= MOST_NESTING)
                 break;
             x.kind = a->kind == K_ARR ? F_ARR : F_OBJ;
-            x.text = NULL;
             x.depth = depth + 1;
             emit(m, frame_get(m, &x));
         }
@@ -211,23 +133,17 @@ bool take_blank(struct machine *m, const struct frame *f, unsigned char c)
 /* ---- strings --------------------------------------------------------------------------------- */
 
 /* Can some character in lo..hi go on to a text that is not used up? */
-bool leads_to_new(struct machine *m, const struct frame *f, const struct dfa *d, uint32_t most,
-                  const struct used *used, uint32_t lo, uint32_t hi)
+static bool leads_to_new(struct machine *m, const struct frame *f, uint32_t far, uint32_t lo,
+                         uint32_t hi)
 {
-    const uint32_t n_used = used_with(used, f->text);
-    uint32_t tried = 0;
-    for (uint32_t cp = lo; cp <= hi && tried <= n_used; cp++) {
-        const uint32_t to = dfa_step(d, f->a, cp);
-        if (to == DFA_DEAD)
-            continue; /* only small automata come here: their ranges are short */
-        const struct chain *text = chain_get(m, f->text, cp);
-        if (!text)
-            return false;
-        if (dfa_count(d, to, most) > used_with(used, text))
+    const struct atom *a = f->what;
+    for (uint32_t cp = lo; cp <= hi; cp++) {
+        const uint32_t to = dfa_step(a->str.dfa, f->a, cp);
+        if (to != DFA_DEAD &&
+            is_new(m, f->up, chain_get(m, f->text, cp), a, to, dfa_count(a->str.dfa, to, far)))
             return true;
-        tried++;
     }
-    return tried > n_used;
+    return false;
 }
 
 static void step_string(struct machine *m, const struct frame *f, unsigned char c)
@@ -235,14 +151,13 @@ static void step_string(struct machine *m, const struct frame *f, unsigned char 
     const struct atom *a = f->what;
     const struct dfa *d = a->str.dfa;
     const uint32_t most = a->str.most, least = a->str.least;
-    const struct used *used = f->text ? f->up->used : NULL;
     struct frame x = *f;
     struct char_reach r;
     uint32_t cp;
     switch (char_step(&x.c, c, &cp, &r)) {
     case CHAR_QUOTE:
         if (d->accept[f->a] && f->b >= least && f->b <= most &&
-            !(f->text && is_used(used, f->text)))
+            (!f->text || is_new(m, f->up, f->text, NULL, 0, 1)))
             value_end(m, f);
         break;
     case CHAR_PART: {
@@ -252,8 +167,7 @@ static void step_string(struct machine *m, const struct frame *f, unsigned char 
         const uint32_t far = most == NO_END ? NO_END - 1 : most - f->b - 1;
         for (uint32_t i = 0; i < r.n; i++)
             if (dfa_leads(d, f->a, r.lo[i], r.hi[i], need, far) &&
-                (!f->text ||
-                 leads_to_new(m, f, d, most == NO_END ? NO_END : far, used, r.lo[i], r.hi[i]))) {
+                (!f->text || leads_to_new(m, f, most == NO_END ? NO_END : far, r.lo[i], r.hi[i]))) {
                 emit(m, frame_get(m, &x));
                 break;
             }
@@ -268,8 +182,8 @@ static void step_string(struct machine *m, const struct frame *f, unsigned char 
             x.b = least; /* nothing is left to count */
         if (f->text) {
             x.text = chain_get(m, f->text, cp);
-            if (!x.text ||
-                dfa_count(d, x.a, most == NO_END ? NO_END : most - x.b) <= used_with(used, x.text))
+            if (!is_new(m, f->up, x.text, a, x.a,
+                        dfa_count(d, x.a, most == NO_END ? NO_END : most - x.b)))
                 break;
         }
         emit(m, frame_get(m, &x));
@@ -298,20 +212,6 @@ static uint32_t items_wanted(const struct atom *a, const struct frame *f)
     return most;
 }
 
-/* How many different values the items can have, as far as it can be told from here. */
-static uint32_t values_of(struct machine *m, term_id t)
-{
-    const struct term *term = term_at(m, t);
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < term->n_atoms; i++) {
-        const struct atom *a = term->atoms[i];
-        n += a->kind == K_NUM   ? a->num->count[0]
-             : a->kind == K_STR ? dfa_count(a->str.dfa, a->str.dfa->start, a->str.most)
-                                : 1;
-    }
-    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-}
-
 /* The item that would come next, for each way to count it: calls start_value unless `c` is 0 and
  * only whether there is one is asked. */
 static bool next_item(struct machine *m, const struct frame *f, unsigned char c)
@@ -322,8 +222,6 @@ static bool next_item(struct machine *m, const struct frame *f, unsigned char c)
     const uint32_t cap = a->arr.least > a->arr.n_prefix ? a->arr.least : a->arr.n_prefix;
     bool some = false;
     if (f->a >= a->arr.most)
-        return false;
-    if (a->arr.unique && values_of(m, plain) <= used_count(f->used))
         return false;
     for (uint32_t set = 0; set < 1u << a->arr.n_contains; set++) {
         const term_id t = a->arr.n_contains ? a->arr.picked[k * 8 + set] : plain;
@@ -348,6 +246,8 @@ static bool next_item(struct machine *m, const struct frame *f, unsigned char c)
             continue;
         if (a->arr.most == NO_END && x.a > cap)
             x.a = cap;
+        if (!term_may_start(m, &x, t))
+            continue;
         some = true;
         if (!c)
             return true;
@@ -364,8 +264,15 @@ static void step_array(struct machine *m, const struct frame *f, unsigned char c
     if (take_blank(m, f, c))
         return;
     if (c == ']' && f->phase != AT_COMMA) {
-        if (f->a >= a->arr.least && !items_wanted(a, f))
-            value_end(m, f);
+        struct frame done = *f;
+        if (f->a < a->arr.least || items_wanted(a, f))
+            return;
+        if (f->text) {
+            done.text = close_text(m, f->text);
+            if (!is_new(m, f->up, done.text, NULL, 0, 1))
+                return;
+        }
+        value_end(m, &done);
         return;
     }
     if (f->phase != AT_AFTER) {

@@ -30,7 +30,12 @@ static bool next_key(struct machine *m, const struct frame *f, bool go)
         const struct prop *q = &a->obj.props[p];
         const bool fits = b + 1 + a->obj.needed[p + 1] + extra <= a->obj.most &&
                           (has_extras || b + (n - p) >= a->obj.least);
-        if (term_is_alive(m, q->term) && fits) {
+        struct frame behind = *f; /* the key */
+        behind.a = p + 1;
+        behind.b++;
+        if (f->text && !(behind.text = key_text(m, f->text, q)))
+            return false;
+        if (term_is_alive(m, q->term) && fits && term_may_start(m, &behind, q->term)) {
             some = true;
             if (!go)
                 return true;
@@ -48,9 +53,9 @@ static bool next_key(struct machine *m, const struct frame *f, bool go)
             continue;
         struct frame x = {
             .up = f, .what = q, .kind = F_XKEY, .a = q->keys->start, .depth = f->depth};
-        if (a->obj.distinct) {
+        if (a->obj.distinct || f->text) {
             x.text = text_start(m, K_STR);
-            if (!x.text || dfa_count(q->keys, x.a, NO_END) <= used_with(f->used, x.text))
+            if (!is_new_key(f->used, x.text, q->keys, x.a, dfa_count(q->keys, x.a, NO_END)))
                 continue;
         }
         some = true;
@@ -75,6 +80,8 @@ static void key_end(struct machine *m, const struct frame *f, uint32_t next, ter
     x.b |= does << OBJ_BITS;
     x.c = t;
     if (text && !(x.used = used_add(m, x.used, text)))
+        return;
+    if (x.text && !(x.text = text ? extra_key_text(m, x.text, text) : key_text(m, x.text, f->what)))
         return;
     emit(m, frame_get(m, &x));
 }
@@ -112,6 +119,18 @@ void step_key(struct machine *m, const struct frame *f, unsigned char c)
     }
 }
 
+static bool key_leads_to_new(struct machine *m, const struct frame *f, uint32_t lo, uint32_t hi)
+{
+    const struct extra *e = f->what;
+    for (uint32_t cp = lo; cp <= hi; cp++) {
+        const uint32_t to = dfa_step(e->keys, f->a, cp);
+        if (to != DFA_DEAD && is_new_key(f->up->used, chain_get(m, f->text, cp), e->keys, to,
+                                         dfa_count(e->keys, to, NO_END)))
+            return true;
+    }
+    return false;
+}
+
 void step_extra_key(struct machine *m, const struct frame *f, unsigned char c)
 {
     const struct extra *e = f->what;
@@ -121,13 +140,13 @@ void step_extra_key(struct machine *m, const struct frame *f, unsigned char c)
     uint32_t cp;
     switch (char_step(&x.c, c, &cp, &r)) {
     case CHAR_QUOTE:
-        if (e->keys->accept[f->a] && !(f->text && is_used(f->up->used, f->text)))
+        if (e->keys->accept[f->a] && (!f->text || is_new_key(f->up->used, f->text, NULL, 0, 1)))
             key_end(m, f, a->obj.n_props, e->term, e->does, f->text);
         break;
     case CHAR_PART:
         for (uint32_t i = 0; i < r.n; i++)
             if (dfa_leads(e->keys, f->a, r.lo[i], r.hi[i], 0, NO_END - 1) &&
-                (!f->text || leads_to_new(m, f, e->keys, NO_END, f->up->used, r.lo[i], r.hi[i]))) {
+                (!f->text || key_leads_to_new(m, f, r.lo[i], r.hi[i]))) {
                 emit(m, frame_get(m, &x));
                 break;
             }
@@ -138,7 +157,7 @@ void step_extra_key(struct machine *m, const struct frame *f, unsigned char c)
             break;
         if (f->text) {
             x.text = chain_get(m, f->text, cp);
-            if (!x.text || dfa_count(e->keys, x.a, NO_END) <= used_with(f->up->used, x.text))
+            if (!is_new_key(f->up->used, x.text, e->keys, x.a, dfa_count(e->keys, x.a, NO_END)))
                 break;
         }
         emit(m, frame_get(m, &x));
@@ -169,8 +188,13 @@ void step_object(struct machine *m, const struct frame *f, unsigned char c)
             start_value(m, up, f->c, f->depth, c);
     } else if (c == '}') {
         if (f->phase != AT_COMMA && !a->obj.needed[f->a] && props_of(f) >= a->obj.least &&
-            !missing_of(f))
-            value_end(m, f);
+            !missing_of(f)) {
+            x = *f;
+            x.used = NULL;
+            if (f->text && !is_new(m, f->up, x.text = close_text(m, f->text), NULL, 0, 1))
+                return;
+            value_end(m, &x);
+        }
     } else if (c == ',' && f->phase == AT_AFTER) {
         x.phase = AT_COMMA;
         if (next_key(m, f, false))
