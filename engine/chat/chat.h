@@ -16,7 +16,7 @@ struct gguf;
 struct chat_template; /* parsed; read-only, so any number of threads may render it */
 
 /* Parse `source`. ERR_INPUT with line and column for a syntax error; of a Go template in Go's own
- * words: "template: :1: unclosed action (line 1, column 3)". */
+ * words, which have the line: "template: :1: unclosed action". */
 struct chat_template *chat_template_new(enum chat_language lang, const char *source, size_t n,
                                         struct err *e);
 void chat_template_free(struct chat_template *t);
