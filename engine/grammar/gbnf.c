@@ -16,13 +16,13 @@ struct seq { /* an alternative under construction */
 };
 struct name {
     const char *p;
-    size_t n, line;
+    size_t n, at; /* where it was met first */
     bool defined;
 };
 struct gbnf {
     struct grammar *g;
     const char *p;
-    size_t n, i, line;
+    size_t n, i;
     int depth;
     struct name *names; /* [rule] ; p NULL: one without a name */
     size_t cap_names;
@@ -30,9 +30,21 @@ struct gbnf {
     struct err *e;
 };
 
+static int no_at(const struct gbnf *b, size_t at, const char *what, const struct name *rule)
+{
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < at && i < b->n; i++) { /* columns count characters */
+        line += b->p[i] == '\n';
+        column = b->p[i] == '\n' ? 1 : column + ((b->p[i] & 0xc0) != 0x80);
+    }
+    const int n = !rule || !rule->p ? 0 : rule->n > 60 ? 60 : (int)rule->n;
+    return err_set(b->e, ERR_INPUT, "grammar, line %zu, column %zu: %s%.*s", line, column, what, n,
+                   n ? rule->p : "");
+}
+
 static int no(const struct gbnf *b, const char *what)
 {
-    return err_set(b->e, ERR_INPUT, "grammar, line %zu: %s", b->line, what);
+    return no_at(b, b->i, what, NULL);
 }
 
 static int no_memory(const struct gbnf *b)
@@ -63,7 +75,7 @@ static int rule_new(struct gbnf *b, uint32_t *out)
     if (grow((void **)&g->rules, &g->cap_rules, g->n_rules, sizeof *g->rules) != 0 ||
         grow((void **)&b->names, &b->cap_names, g->n_rules, sizeof *b->names) != 0)
         return no_memory(b);
-    b->names[g->n_rules] = (struct name){NULL, 0, b->line, true};
+    b->names[g->n_rules] = (struct name){NULL, 0, b->i, true};
     g->rules[g->n_rules] = (struct rule){0, NULL};
     *out = (uint32_t)g->n_rules++;
     return 0;
@@ -78,7 +90,7 @@ static int rule_named(struct gbnf *b, const char *p, size_t n, uint32_t *out)
         }
     if (rule_new(b, out) != 0)
         return -1;
-    b->names[*out] = (struct name){p, n, b->line, false};
+    b->names[*out] = (struct name){p, n, (size_t)(p - b->p), false};
     return 0;
 }
 
@@ -135,7 +147,6 @@ static void skip(struct gbnf *b, bool lines)
             while (b->i < b->n && b->p[b->i] != '\n' && b->p[b->i] != '\r')
                 b->i++;
         } else if (c == ' ' || c == '\t' || (lines && (c == '\n' || c == '\r'))) {
-            b->line += c == '\n';
             b->i++;
         } else {
             break;
@@ -151,7 +162,6 @@ static int one_char(struct gbnf *b, uint32_t *cp)
         return no(b, "unexpected end");
     if (b->p[b->i] != '\\') {
         b->i += text_decode(b->p + b->i, b->n - b->i, cp, &bad);
-        b->line += *cp == '\n';
         return bad ? no(b, "not UTF-8") : 0;
     }
     const char c = b->i + 1 < b->n ? b->p[b->i + 1] : 0;
@@ -320,6 +330,8 @@ static int parse_sequence(struct gbnf *b, struct seq *s, bool nested)
             b->i++;
             if (seq_add(b, s, (struct elem){.kind = E_RULE, .a = rule}) != 0)
                 return -1;
+        } else if (c == '<' || c == '!') { /* llama.cpp has these */
+            return no(b, "tokens, <..>, are not supported: write their text");
         } else if (c == '%' || is_word(c)) {
             const size_t at = b->i += c == '%';
             while (b->i < b->n && is_word(b->p[b->i]))
@@ -432,83 +444,6 @@ static int parse_rule(struct gbnf *b)
     return 0;
 }
 
-/* ---- left recursion -------------------------------------------------------------------------- */
-
-/* May this rule be empty? The least fixed point over all rules. */
-static void find_nullable(const struct grammar *g, bool *nullable)
-{
-    for (bool again = true; again;) {
-        again = false;
-        for (size_t r = 0; r < g->n_rules; r++)
-            for (uint32_t a = 0; a < g->rules[r].n_alts && !nullable[r]; a++) {
-                const struct elem *x = &g->elems[g->rules[r].alts[a]];
-                while ((x->kind == E_RULE && nullable[x->a]) ||
-                       (x->kind == E_REPEAT && (!x->least || nullable[x->a])))
-                    x++;
-                if (x->kind == E_END)
-                    again = nullable[r] = true;
-            }
-    }
-}
-
-/* Depth-first over the rules that a rule can begin with; its own stack, for grammars can be long.
- */
-static int check_recursion(struct gbnf *b, const bool *nullable)
-{
-    const struct grammar *g = b->g;
-    uint8_t *mark = calloc(g->n_rules, 1); /* 1: on the way, 2: done */
-    struct at {
-        uint32_t rule, alt, elem;
-    } *stack = malloc((g->n_rules + 1) * sizeof *stack);
-    int rc = -1;
-    if (!mark || !stack) {
-        no_memory(b);
-        goto done;
-    }
-    for (uint32_t root = 0; root < g->n_rules; root++) {
-        size_t top = 0;
-        if (mark[root])
-            continue;
-        mark[root] = 1;
-        stack[top++] = (struct at){root, 0, 0};
-        while (top) {
-            struct at *t = &stack[top - 1];
-            if (t->alt == g->rules[t->rule].n_alts) {
-                mark[t->rule] = 2;
-                top--;
-                continue;
-            }
-            const struct elem *x = &g->elems[g->rules[t->rule].alts[t->alt] + t->elem];
-            if (x->kind != E_RULE && x->kind != E_REPEAT) {
-                t->alt++;
-                t->elem = 0;
-                continue;
-            }
-            if (nullable[x->a] || (x->kind == E_REPEAT && !x->least)) {
-                t->elem++;
-            } else {
-                t->alt++;
-                t->elem = 0;
-            }
-            if (mark[x->a] == 1) {
-                const struct name *n = &b->names[x->a];
-                err_set(b->e, ERR_INPUT, "grammar, line %zu: left recursion%s%.*s", n->line,
-                        n->p ? " in " : "", n->p ? (int)n->n : 0, n->p ? n->p : "");
-                goto done;
-            }
-            if (!mark[x->a]) {
-                mark[x->a] = 1;
-                stack[top++] = (struct at){x->a, 0, 0};
-            }
-        }
-    }
-    rc = 0;
-done:
-    free(mark);
-    free(stack);
-    return rc;
-}
-
 /* Each schema is a document of its own: its references are made to start at its name. */
 static int move_refs(json_t *v, const char *name)
 {
@@ -536,8 +471,8 @@ static int move_refs(json_t *v, const char *name)
 struct grammar *grammar_gbnf(const char *text, size_t n, const json_t *schemas, struct err *e)
 {
     struct grammar *g = grammar_new(schemas, e);
-    struct gbnf b = {.g = g, .p = text, .n = n, .line = 1, .schemas = schemas, .e = e};
-    bool *nullable = NULL, good = false;
+    struct gbnf b = {.g = g, .p = text, .n = n, .schemas = schemas, .e = e};
+    bool good = false;
     term_id *roots = NULL;
     size_t n_roots = 0;
     const char *key;
@@ -562,8 +497,7 @@ struct grammar *grammar_gbnf(const char *text, size_t n, const json_t *schemas, 
         if (!b.names[root].p)
             continue;
         if (!b.names[root].defined) {
-            err_set(e, ERR_INPUT, "grammar, line %zu: there is no rule %.*s", b.names[root].line,
-                    b.names[root].n > 60 ? 60 : (int)b.names[root].n, b.names[root].p);
+            no_at(&b, b.names[root].at, "there is no rule ", &b.names[root]);
             goto done;
         }
         if (b.names[root].n == 4 && memcmp(b.names[root].p, "root", 4) == 0)
@@ -574,14 +508,17 @@ struct grammar *grammar_gbnf(const char *text, size_t n, const json_t *schemas, 
         goto done;
     }
     g->root_rule--;
-    nullable = calloc(g->n_rules + 1, sizeof *nullable);
     roots = malloc((g->n_elems + 1) * sizeof *roots);
-    if (!nullable || !roots) {
+    if (!roots) {
         no_memory(&b);
         goto done;
     }
-    find_nullable(g, nullable);
-    if (check_recursion(&b, nullable) != 0)
+    uint32_t left = 0;
+    const int found = rules_left(g, &left, e);
+    if (found > 0)
+        no_at(&b, b.names[left].at, b.names[left].p ? "left recursion in " : "left recursion",
+              &b.names[left]);
+    if (found != 0)
         goto done;
     for (size_t i = 0; i < g->n_elems; i++)
         if (g->elems[i].kind == E_JSON)
@@ -591,7 +528,6 @@ struct grammar *grammar_gbnf(const char *text, size_t n, const json_t *schemas, 
     g->m = machine_new(g, e);
     good = g->m != NULL;
 done:
-    free(nullable);
     free(roots);
     free(b.names);
     if (good)

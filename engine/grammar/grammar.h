@@ -23,7 +23,7 @@ struct grammar;
  * schema keyword "not" at /a/not`; ERR_LIMIT. */
 struct grammar *grammar_json(const json_t *schema, struct err *e);
 /* GBNF, as llama.cpp reads it: `root ::= ...`. `%name` stands for a JSON value that obeys
- * schemas.name (an object of schemas, or NULL: our addition). Errors say the line. */
+ * schemas.name (an object of schemas, or NULL: our addition). Errors say line and column. */
 struct grammar *grammar_gbnf(const char *text, size_t n, const json_t *schemas, struct err *e);
 void grammar_free(struct grammar *g);
 

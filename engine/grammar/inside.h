@@ -324,6 +324,8 @@ int cannot(struct err *e, const char *keyword, const char *path);
 const struct term *term_get(struct grammar *g, term_id t, struct err *e);
 int term_lives(struct grammar *g, term_id t, bool *lives, struct err *e);
 bool term_atom_lives(const struct grammar *g, const struct atom *a);
+/* rules_check.c. 1: *rule begins with itself; 0: none does; -1: no memory. */
+int rules_left(const struct grammar *g, uint32_t *rule, struct err *e);
 /* grammar.c: an empty grammar over a document; then, all terms from these roots on made ready. */
 struct grammar *grammar_new(const json_t *doc, struct err *e);
 int grammar_settle(struct grammar *g, const term_id *roots, size_t n, struct err *e);

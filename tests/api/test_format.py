@@ -69,7 +69,7 @@ def test_logprobs_are_those_before_the_mask(server):
     ({"format": {"type": "string", "pattern": "(a)\\1"}}, 'unsupported JSON schema keyword "pattern" at /pattern'),
     ({"format": {"type": "integer", "minimum": 3, "maximum": 2}}, "no value obeys it"),
     ({"format": "xml"}, "invalid format"),
-    ({"grammar": "root ::= x"}, "grammar, line 1: there is no rule x"),
+    ({"grammar": "root ::= x"}, "grammar, line 1, column 10: there is no rule x"),
     ({"grammar": "root ::= root \"a\" | \"b\""}, "left recursion in root"),
     ({"grammar": "root ::= \"a\"", "format": "json"}, "exclude each other"),
 ])
