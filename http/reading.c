@@ -151,7 +151,8 @@ int reading_begin(struct reading *r, struct choice *ch, const struct store_model
     ch->split = chat_split_new(&r->manner, r->tools, r->thinks, r->prompt_end.p, e);
     if (!ch->split)
         return -1;
-    chat_split_calls(ch->split, r->salt, a->one_call || a->choose == TOOLS_ONE);
+    chat_split_calls(ch->split, r->salt, a->one_call || a->choose == TOOLS_ONE,
+                     o->constrain_tools);
     return 0;
 }
 

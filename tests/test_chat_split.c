@@ -206,6 +206,14 @@ static const struct example {
      NULL, false},
     {"<tool_call>", "```json\n{\"name\": \"other\", \"arguments\": {}}\n```",
      "```json\n{\"name\": \"other\", \"arguments\": {}}\n```", "", "", NULL, false},
+    {"<tool_call>",
+     "{\"name\": \"get_weather\", \"arguments\": {\"days\": 2, \"city\": \"Rome\"}}", "", "",
+     "get_weather {\"days\":2,\"city\":\"Rome\"}", NULL, false},
+    {"<tool_call>", "{\"name\": \"get_weather\", \"arguments\": {\"days\": 2}}",
+     "{\"name\": \"get_weather\", \"arguments\": {\"days\": 2}}", "", "", NULL, false},
+    {"<tool_call>", "```json\n{\"name\": \"get_weather\", \"arguments\": {\"city\": 5}}\n```",
+     "```json\n{\"name\": \"get_weather\", \"arguments\": {\"city\": 5}}\n```", "", "", NULL,
+     false},
     {"<tool_call>", "```python\n{1}\n```", "```python\n{1}\n```", "", "", NULL, false},
     {"<tool_call>", "```json\n", "```json\n", "", "", NULL, false},
 };
@@ -231,6 +239,7 @@ static void split(const struct example *x, const size_t *cuts, size_t n_cuts,
     json_t *tools = x->no_tools ? NULL : json_loads(tools_text, 0, NULL);
     chat_manner_find(&m, strstr(x->template_text, "{{") ? CHAT_GO : CHAT_JINJA, x->template_text);
     struct chat_split *s = chat_split_new(&m, tools, true, x->prompt_end, NULL);
+    chat_split_calls(s, 0, false, true);
     size_t at = 0;
     for (size_t i = 0; i < n_cuts; i++) {
         assert_int_equal(chat_split_feed(s, x->answer + at, cuts[i] - at, said), 0);

@@ -106,8 +106,9 @@ void chat_split_free(struct chat_split *s);
 int chat_split_feed(struct chat_split *s, const char *p, size_t n, struct chat_said *out);
 int chat_split_end(struct chat_split *s, struct chat_said *out); /* nothing more comes */
 /* Before the first feed. `salt`: of the prompt, so that calls of different turns have different ids.
- * `one_call`: what is called after the first call is dropped. */
-void chat_split_calls(struct chat_split *s, uint64_t salt, bool one_call);
+ * `one_call`: what is called after the first call is dropped. `obeys`: a call without its tag, which no
+ * grammar holds, whose arguments do not obey the tool's schema is text. */
+void chat_split_calls(struct chat_split *s, uint64_t salt, bool one_call, bool obeys);
 bool chat_split_thinks(const struct chat_split *s); /* is what comes now a thought? */
 /* Is the whole answer written in the manner's own words, so that it must always be split? */
 bool chat_manner_always(const struct chat_manner *m);

@@ -365,8 +365,9 @@ int chat_split_end(struct chat_split *s, struct chat_said *out)
     return take(s, true, out);
 }
 
-void chat_split_calls(struct chat_split *s, uint64_t salt, bool one_call)
+void chat_split_calls(struct chat_split *s, uint64_t salt, bool one_call, bool obeys)
 {
+    s->obeys = obeys;
     s->salt = salt;
     s->most_calls = one_call ? 1 : 0;
 }

@@ -59,6 +59,8 @@ const json_t *tool_parameters(const json_t *tools, const char *name, size_t n);
 bool tool_is_known(const json_t *tools, const char *name, size_t n);
 /* Bytes of the JSON object or list that p[0..n) begins with; 0: it is not complete. */
 size_t json_span(const char *p, size_t n);
+/* obey.c */
+bool call_obeys(const json_t *tools, const json_t *call);
 json_t *typed_value(const char *p, size_t n, const json_t *schema);
 
 /* calls.c: GBNF. A text as a string; rules NAME-0..: any text in which none of the tags stands, then one,
@@ -122,6 +124,7 @@ struct chat_split {
     struct harmony harmony;
     uint64_t salt;           /* of the ids of calls */
     int n_calls, most_calls; /* 0: as many as there are */
+    bool obeys;              /* calls that do not obey their schemas are text */
     json_t *ids;             /* that calls have, as keys */
     bool oom;
 };

@@ -56,8 +56,13 @@ static bool try_body(struct chat_split *s, size_t at, size_t n, struct chat_said
     struct call_format f = *s->f;
     f.strict_name |= s->bare; /* without a tag only the name tells a call from an object */
     s->oom |= !calls;
-    const bool good =
+    bool good =
         calls && body_read(&f, s->held.p + at, n, s->tools, calls, &s->oom) == 0 && !s->oom;
+    /* Has no grammar held it? */
+    const bool loose = s->obeys && s->bare && s->f->body != BODY_XML &&
+                       (s->fenced || (s->f->open[0] && s->f->kind != CALLS_LLAMA3));
+    for (size_t i = 0; loose && i < json_array_size(calls); i++)
+        good = good && call_obeys(s->tools, json_array_get(calls, i));
     if (good)
         split_give_calls(s, calls, out);
     json_decref(calls);
