@@ -195,6 +195,8 @@ static const struct example {
     {"{{ if .ToolCalls }}<do>{{ range .ToolCalls }}{{ .Function.Arguments }}}</do>{{ end }}{{ end }}",
      "a</do><do>{\"name\":\"stop\"}</do>b</do><do>{\"x\"</do>", "a</do>b</do><do>{\"x\"</do>", "",
      "stop {}", NULL, false},
+    {"<TOOLCALL>", "<TOOLCALL>[{\"name\":\"stop\"},\n {\"stop\":{}} {\"name\":\"stop\"},\n]</TOOLCALL>", "",
+     "", "stop {}; stop {}; stop {}", NULL, false},
     {"nothing", "[1, 2, 3] is a list", "[1, 2, 3] is a list", "", "", NULL, false},
     {"nothing", "{\"name\":\"get_weather\",\"arguments\":{\"city\":\"Rome\",\"days\":2}}", "", "",
      GET, NULL, false},

@@ -143,8 +143,8 @@ static int object_call(json_t *o, const json_t *tools, json_t *calls, bool *oom)
     return -1;
 }
 
-/* Objects and lists of objects, one after another, with blanks, commas and semicolons between. */
-int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom)
+static int json_items(const char *p, size_t n, bool in_list, const json_t *tools, json_t *calls,
+                      bool *oom)
 {
     size_t some = 0;
     for (size_t i = 0;;) {
@@ -163,6 +163,8 @@ int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool 
                 rc = json_is_object(json_array_get(v, k))
                          ? object_call(json_array_get(v, k), tools, calls, oom)
                          : -1;
+        } else if (len && p[i] == '[' && !in_list) { /* commas too many, or none */
+            rc = json_items(p + i + 1, len - 2, true, tools, calls, oom);
         }
         json_decref(v);
         if (rc)
@@ -170,6 +172,12 @@ int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool 
         some++;
         i += len;
     }
+}
+
+/* Objects and lists of objects, one after another, with blanks, commas and semicolons between. */
+int json_body(const char *p, size_t n, const json_t *tools, json_t *calls, bool *oom)
+{
+    return json_items(p, n, false, tools, calls, oom);
 }
 
 /* NAME, a mark, an object; DeepSeek's older form has "function", the mark, the name, and a fence.
@@ -503,7 +511,8 @@ static size_t braces_span(const char *p, size_t n, const char *mark)
 static size_t behind_last(const char *p, size_t n, const char *word)
 {
     size_t last = 0;
-    for (const char *at = p; (at = text_find(at, (size_t)(p + n - at), word)); last = (size_t)(at - p))
+    for (const char *at = p; (at = text_find(at, (size_t)(p + n - at), word));
+         last = (size_t)(at - p))
         at += strlen(word);
     return last;
 }
