@@ -7,6 +7,7 @@
 #include "engine/sched/sched.h"
 
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 /* What the grammar and its masks depend on, as one text. */
@@ -221,9 +222,18 @@ static void *make_ahead(void *arg)
     return NULL;
 }
 
+/* Without a CPU to spare it would take the time of the crew's, which all wait for each other: a
+ * mask that is made behind the step costs the same, and no switch. */
+static bool has_spare_cpu(const struct eng *g)
+{
+    cpu_set_t set;
+    return !sched_getaffinity(0, sizeof set, &set) && CPU_COUNT(&set) > crew_size(g->crew);
+}
+
 void rules_ahead_start(struct rules_ahead *a)
 {
-    a->runs = ahead(a, true) && !pthread_create(&a->thread, NULL, make_ahead, a);
+    a->runs = ahead(a, true) && has_spare_cpu(a->slot->g) &&
+              !pthread_create(&a->thread, NULL, make_ahead, a);
 }
 
 void rules_ahead_join(struct rules_ahead *a)

@@ -198,7 +198,7 @@ void rules_leave(struct slot *s, struct eng_job *j);
 void rules_forget(struct slot *s); /* memory is short */
 void rules_close(struct slot *s);  /* the model goes */
 /* The masks that a step's logits will want, made by a thread beside the forward pass; it runs only where
- * one is not there yet. Between start and join nobody touches the jobs' rules. */
+ * one is not there yet and the crew leaves a CPU. Between start and join nobody touches the jobs' rules. */
 struct rules_ahead {
     struct slot *slot;
     struct eng_job *job[MAX_PARALLEL];
