@@ -84,7 +84,8 @@ void text_cache_free(struct text_cache *c)
     free(c);
 }
 
-static struct eng_text *build(struct text_cache *c, const struct store_model *m, struct err *e)
+static struct eng_text *build(struct text_cache *c, const struct store_model *m,
+                              struct tok_vocab **vocab, struct err *e)
 {
     char *source = NULL;
     struct eng_text *t = NULL;
@@ -101,7 +102,8 @@ static struct eng_text *build(struct text_cache *c, const struct store_model *m,
     atomic_init(&t->refs, 1);
     t->cache = c;
     t->key = m->model_layer->digest;
-    t->vocab = tok_vocab_new(g, e);
+    t->vocab = *vocab ? *vocab : tok_vocab_new(g, e);
+    *vocab = NULL;
     if (!t->vocab)
         goto fail;
     t->n_bytes = sizeof *t + tok_vocab_bytes(t->vocab);
@@ -151,9 +153,11 @@ static struct eng_text *cut_old(struct text_cache *c)
     return NULL;
 }
 
-struct eng_text *text_cache_open(struct text_cache *c, const struct store_model *m, struct err *e)
+struct eng_text *text_cache_open(struct text_cache *c, const struct store_model *m,
+                                 struct tok_vocab *vocab, struct err *e)
 {
     if (!m->model_layer) {
+        tok_vocab_free(vocab);
         err_set(e, ERR_INPUT, "this model has no GGUF file");
         return NULL;
     }
@@ -161,14 +165,16 @@ struct eng_text *text_cache_open(struct text_cache *c, const struct store_model 
     pthread_mutex_lock(&c->lock);
     struct eng_text *t = take_kept(c, key);
     pthread_mutex_unlock(&c->lock);
-    if (t)
+    if (t) {
+        tok_vocab_free(vocab);
         return t;
+    }
     struct eng_text *old = NULL;
     pthread_mutex_lock(&c->building);
     pthread_mutex_lock(&c->lock);
     t = take_kept(c, key);
     pthread_mutex_unlock(&c->lock);
-    if (!t && (t = build(c, m, e))) {
+    if (!t && (t = build(c, m, &vocab, e))) {
         atomic_fetch_add(&t->refs, 1);
         pthread_mutex_lock(&c->lock);
         t->next = c->kept;
@@ -178,6 +184,7 @@ struct eng_text *text_cache_open(struct text_cache *c, const struct store_model 
     }
     pthread_mutex_unlock(&c->building);
     close_list(old);
+    tok_vocab_free(vocab);
     return t;
 }
 

@@ -10,6 +10,8 @@ struct text_cache; /* any thread */
 struct text_cache *text_cache_new(struct store *s, void (*count)(struct eng *g, int64_t bytes),
                                   struct eng *g, struct err *e);
 void text_cache_free(struct text_cache *c); /* all texts are closed by then */
-/* The text of `m`, with a reference for the caller; NULL on error. */
-struct eng_text *text_cache_open(struct text_cache *c, const struct store_model *m, struct err *e);
+/* The text of `m`, with a reference for the caller; NULL on error. `vocab`: of the same file, if somebody
+ * has it; taken. */
+struct eng_text *text_cache_open(struct text_cache *c, const struct store_model *m,
+                                 struct tok_vocab *vocab, struct err *e);
 #endif

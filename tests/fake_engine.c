@@ -190,7 +190,7 @@ json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verb
 int eng_text_open(struct eng *g, const struct store_model *m, struct eng_text **out,
                   struct err *e)
 {
-    *out = text_cache_open(g->texts, m, e);
+    *out = text_cache_open(g->texts, m, NULL, e);
     return *out ? 0 : -1;
 }
 

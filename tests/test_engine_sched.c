@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "engine/sched/sched.h"
 #include "tests/asking.h"
 
 /* ---- the claims --------------------------------------------------------------------------- */
@@ -146,6 +147,23 @@ static void tokens_of_a_prompt_are_counted_without_a_load(void **state)
         eng_text_close(t);
     }
     json_decref(chat);
+    eng_free(g);
+}
+
+/* Of a loaded model the tokenizer is there already; it outlives the model. */
+static void a_text_has_the_tokenizer_of_the_loaded_model(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct eng *g = engine(1, 0);
+    struct eng_options o = options(1, 0);
+    struct eng_text *t = NULL;
+    answer_free(ask(g, 1, "hello", &o, (struct eng_request){.kind = ENG_GENERATE}));
+    assert_int_equal(eng_text_open(g, asking_model(1), &t, &e), 0);
+    assert_ptr_equal(eng_text_vocab(t), g->slots->m->vocab);
+    eng_drain(g, INT64_MAX);
+    assert_int_equal(tok_n_vocab(eng_text_vocab(t)), 320);
+    eng_text_close(t);
     eng_free(g);
 }
 
@@ -387,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_job_says_when_its_prompt_is_laid_out),
         cmocka_unit_test(the_stop_text_that_ended_it_is_told),
         cmocka_unit_test(tokens_of_a_prompt_are_counted_without_a_load),
+        cmocka_unit_test(a_text_has_the_tokenizer_of_the_loaded_model),
         cmocka_unit_test(tools_are_told_in_a_system_text),
         cmocka_unit_test(num_predict_zero_reads_the_prompt_only),
         cmocka_unit_test(a_long_prompt_is_cut_and_said),

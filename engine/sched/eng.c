@@ -37,7 +37,8 @@ struct eng *eng_new(const struct eng_config *cfg, struct err *e)
     }
     g->cfg = *cfg;
     if (!g->cfg.memory_bytes) {
-        const double share = cfg->memory_share > 0 && cfg->memory_share <= 1 ? cfg->memory_share : 0.9;
+        const double share =
+            cfg->memory_share > 0 && cfg->memory_share <= 1 ? cfg->memory_share : 0.9;
         g->cfg.memory_bytes = (uint64_t)((double)mem_available(NULL) * share);
     }
     g->mem.limit = g->cfg.memory_bytes;
@@ -111,7 +112,8 @@ void eng_free(struct eng *g)
     free(g);
 }
 
-/* ---- what a file says ------------------------------------------------------------------------- */
+/* ---- what a file says -------------------------------------------------------------------------
+ */
 
 void eng_count(struct eng *g, int64_t bytes)
 {
@@ -226,14 +228,8 @@ json_t *eng_model_metadata(struct eng *g, const struct store_model *m, bool verb
     return info_metadata(g->cfg.store, m, verbose, e);
 }
 
-int eng_text_open(struct eng *g, const struct store_model *m, struct eng_text **out,
-                  struct err *e)
-{
-    *out = text_cache_open(g->texts, m, e);
-    return *out ? 0 : -1;
-}
-
-/* ---- submitting ------------------------------------------------------------------------------------ */
+/* ---- submitting
+ * ------------------------------------------------------------------------------------ */
 
 static struct eng_job *job_new(const struct eng_request *r, const struct eng_sink *sink,
                                struct err *e)
@@ -368,13 +364,14 @@ static int n_model_layers(const struct store_model *m)
     return n;
 }
 
-/* Under the lock: can a model that is there, or on its way, serve a request with these options? What
- * is not said suits whatever there is; a new num_ctx never needs a load (decisions 15 to 17). */
+/* Under the lock: can a model that is there, or on its way, serve a request with these options?
+ * What is not said suits whatever there is; a new num_ctx never needs a load (decisions 15 to 17).
+ */
 static bool suits(const struct slot *s, const struct eng_options *o)
 {
     const bool waits = s->state == SLOT_WAITING;
-    if (o->kv_type >= 0 && (waits ? s->kv_wish >= 0 && s->kv_wish != o->kv_type
-                                  : (int)s->kv != o->kv_type))
+    if (o->kv_type >= 0 &&
+        (waits ? s->kv_wish >= 0 && s->kv_wish != o->kv_type : (int)s->kv != o->kv_type))
         return false;
     if (!o->use_mmap) { /* a mapping is never needed, only allowed */
         if (s->state == SLOT_READY)
@@ -397,14 +394,27 @@ static void wish(struct slot *s, const struct eng_options *o)
 static bool is_full(const struct eng *g, const struct slot *s)
 {
     const int most = g->cfg.max_queue > 0 ? g->cfg.max_queue : 512;
-    const int parallel = g->cfg.n_parallel > 0 && g->cfg.n_parallel < MAX_PARALLEL ? g->cfg.n_parallel
-                                                                                   : MAX_PARALLEL;
+    const int parallel = g->cfg.n_parallel > 0 && g->cfg.n_parallel < MAX_PARALLEL
+                             ? g->cfg.n_parallel
+                             : MAX_PARALLEL;
     if (s && s->state == SLOT_READY && !s->closing)
         return s->n_queued >= most + parallel - s->n_active;
     int waiting = 0;
     for (const struct slot *t = g->slots; t; t = t->next)
         waiting += t->state == SLOT_READY && !t->closing ? 0 : t->n_queued;
     return waiting > most; /* the one that is being loaded for does not wait */
+}
+
+int eng_text_open(struct eng *g, const struct store_model *m, struct eng_text **out, struct err *e)
+{
+    struct tok_vocab *vocab = NULL; /* of the loaded model, if it is */
+    pthread_mutex_lock(&g->lock);
+    for (struct slot *s = g->slots; s && !vocab; s = s->next)
+        if (s->vocab && same_files(s, m))
+            vocab = tok_vocab_share(s->vocab);
+    pthread_mutex_unlock(&g->lock);
+    *out = text_cache_open(g->texts, m, vocab, e);
+    return *out ? 0 : -1;
 }
 
 int eng_submit(struct eng *g, const struct eng_request *r, const struct eng_sink *sink,
@@ -492,7 +502,8 @@ void eng_job_release(struct eng_job *j)
     job_unref(j);
 }
 
-/* ---- listing and unloading ------------------------------------------------------------------------------ */
+/* ---- listing and unloading
+ * ------------------------------------------------------------------------------ */
 
 static int by_expiry(const void *a, const void *b)
 {
@@ -578,24 +589,4 @@ void eng_unload(struct eng *g, const struct digest *model)
             pthread_cond_signal(&s->wake);
         }
     pthread_mutex_unlock(&g->lock);
-}
-
-/* ---- the crew, in turns ------------------------------------------------------------------------- */
-
-/* First come, first served: a plain mutex would let the one that just had it have it again, and the
- * others would stand still. */
-void eng_lock_crew(void *arg, bool lock)
-{
-    struct eng *g = arg;
-    pthread_mutex_lock(&g->crew_lock);
-    if (lock) {
-        const uint64_t mine = g->crew_asked++;
-        while (g->crew_done != mine)
-            pthread_cond_wait(&g->crew_turn, &g->crew_lock);
-    } else {
-        g->crew_done++;
-        if (g->crew_done != g->crew_asked)
-            pthread_cond_broadcast(&g->crew_turn);
-    }
-    pthread_mutex_unlock(&g->crew_lock);
 }

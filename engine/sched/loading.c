@@ -279,6 +279,7 @@ int slot_load(struct slot *s, struct err *e)
     pthread_mutex_lock(&g->lock);
     if (!rc) {
         s->state = SLOT_READY;
+        s->vocab = tok_vocab_share(s->m->vocab);
         s->ready_at = s->used_at = now;
         s->n_admitted = 0;
         s->is_mapped = s->m->is_mapped;
@@ -293,6 +294,10 @@ int slot_load(struct slot *s, struct err *e)
 void slot_unload(struct slot *s)
 {
     struct eng *g = s->g;
+    pthread_mutex_lock(&g->lock);
+    tok_vocab_free(s->vocab);
+    s->vocab = NULL;
+    pthread_mutex_unlock(&g->lock);
     for (int i = 0; i < MAX_PARALLEL; i++) /* parked jobs have no pages, but a table */
         if (s->m && s->active[i])
             kv_table_free(&s->m->pool, &s->active[i]->kv);

@@ -229,3 +229,23 @@ void room_obey(struct slot *s)
     room_changed(g);
     pthread_mutex_unlock(&g->lock);
 }
+
+/* ---- the crew, in turns ------------------------------------------------------------------------- */
+
+/* First come, first served: a plain mutex would let the one that just had it have it again, and the
+ * others would stand still. */
+void eng_lock_crew(void *arg, bool lock)
+{
+    struct eng *g = arg;
+    pthread_mutex_lock(&g->crew_lock);
+    if (lock) {
+        const uint64_t mine = g->crew_asked++;
+        while (g->crew_done != mine)
+            pthread_cond_wait(&g->crew_turn, &g->crew_lock);
+    } else {
+        g->crew_done++;
+        if (g->crew_done != g->crew_asked)
+            pthread_cond_broadcast(&g->crew_turn);
+    }
+    pthread_mutex_unlock(&g->crew_lock);
+}

@@ -111,6 +111,7 @@ struct slot {
     atomic_bool cancel_load;
     _Atomic int64_t load_moved; /* monotonic; when the load went on last */
     bool load_stuck;           /* it was given up for that */
+    struct tok_vocab *vocab;   /* of the loaded model, for its texts; or NULL */
     uint64_t need_bytes;       /* measured */
     uint64_t reserved;         /* of the ledger: all but pages and jobs */
     uint64_t kv_used, kv_limit, kv_bytes, weight_bytes; /* parts of need_bytes */

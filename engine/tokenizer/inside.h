@@ -3,6 +3,7 @@
 #define CHASKI_TOKENIZER_INSIDE_H
 
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <stdatomic.h>
 #include <pcre2.h>
 #include "engine/tokenizer/tokenizer.h"
 
@@ -102,6 +103,7 @@ struct trie_node {
 };
 
 struct tok_vocab {
+    atomic_int more_owners; /* than one */
     struct arena arena;
     enum tok_kind kind;
     tok_id n;

@@ -20,6 +20,8 @@ struct tok_vocab;
  * a kind or a pre-tokenizer that chaski does not have, with the list of those it has. The
  * vocabulary keeps nothing of `g`: it can be closed. */
 struct tok_vocab *tok_vocab_new(const struct gguf *g, struct err *e);
+/* Nothing in it changes: any thread may hold it. One more owner, who frees it too. */
+struct tok_vocab *tok_vocab_share(struct tok_vocab *v);
 void tok_vocab_free(struct tok_vocab *v);
 size_t tok_vocab_bytes(const struct tok_vocab *v); /* memory that it holds */
 

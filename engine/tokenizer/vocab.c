@@ -222,9 +222,15 @@ fail:
     return NULL;
 }
 
+struct tok_vocab *tok_vocab_share(struct tok_vocab *v)
+{
+    atomic_fetch_add(&v->more_owners, 1);
+    return v;
+}
+
 void tok_vocab_free(struct tok_vocab *v)
 {
-    if (!v)
+    if (!v || atomic_fetch_sub(&v->more_owners, 1) > 0)
         return;
     tok_splitter_free(&v->split);
     arena_free(&v->arena);
