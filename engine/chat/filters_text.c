@@ -293,12 +293,20 @@ FILTER(f_striptags)
     struct sink k;
     tpl_sink(c, &k);
     tpl_charge(c, s->n / 32);
+    bool ends = true, notes_end = true; /* may there be another '>', another "-->"? */
     for (size_t i = 0; i < s->n;) {
-        if (s->p[i] == '<') {
-            bool note = s->n - i >= 4 && memcmp(s->p + i, "<!--", 4) == 0;
-            size_t end = tpl_find(s, i, note ? "-->" : ">", note ? 3 : 1);
-            if (end != SIZE_MAX) {
-                i = end + (note ? 3 : 1);
+        size_t end;
+        if (s->p[i] == '<' && notes_end && s->n - i >= 4 && !memcmp(s->p + i, "<!--", 4)) {
+            notes_end = (end = tpl_find(s, i, "-->", 3)) != SIZE_MAX;
+            if (notes_end) {
+                i = end + 3;
+                continue;
+            }
+        }
+        if (s->p[i] == '<' && ends) {
+            ends = (end = tpl_find(s, i, ">", 1)) != SIZE_MAX;
+            if (ends) {
+                i = end + 1;
                 continue;
             }
         }

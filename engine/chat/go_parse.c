@@ -219,6 +219,7 @@ static struct str *template_name(struct parser *p, struct go_token t, const char
 static void add_define(struct parser *p, struct str *name, struct go_node *root)
 {
     struct go_template *g = p->g;
+    tpl_charge(p->c, g->n_define / 16);
     for (size_t i = 0; i < g->n_define; i++) {
         if (!tpl_str_same(g->define[i].name, name))
             continue;

@@ -6,6 +6,7 @@ static struct go_node *use_var(struct parser *p, struct go_token t)
 {
     struct go_node *n = gp_node(p, GO_N_VAR, t);
     gp_add_name(p, n, t.text);
+    tpl_charge(p->c, p->u->n_var / 16);
     for (size_t i = 0; i < p->u->n_var; i++)
         if (tpl_str_same(p->u->var[i], n->name[0]))
             return n;

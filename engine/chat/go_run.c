@@ -74,9 +74,12 @@ static void push(struct go_run *r, struct str *name, struct gv v)
 
 static struct go_var *find_var(struct go_run *r, const struct str *name)
 {
-    for (size_t i = r->n_var; i-- > 0;)
+    for (size_t i = r->n_var; i-- > 0;) {
         if (tpl_str_same(r->var[i].name, name))
             return &r->var[i];
+        if (i % 16 == 0)
+            tpl_charge(r->c, 1);
+    }
     go_fail(r, "undefined variable: %.*s", (int)name->n, name->p);
 }
 
@@ -399,6 +402,7 @@ static const struct go_node *find_define(const struct go_template *g, const stru
 static void walk_template(struct go_run *r, struct gv dot, const struct go_node *n)
 {
     at(r, n);
+    tpl_charge(r->c, r->g->n_define / 16);
     const struct go_node *root = find_define(r->g, n->text);
     if (!root)
         go_fail(r, "template \"%.*s\" not defined", (int)n->text->n, n->text->p);
