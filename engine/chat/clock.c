@@ -31,7 +31,7 @@ struct str *tpl_clock_print(struct tpl *c, const struct str *fmt)
         char one[4] = "%", out[128];
         tpl_charge(c, 1);
         size_t n = 1, at = i;
-        if (strchr("-_0^#", fmt->p[i + 1]) && fmt->p[i + 1] && i + 2 < fmt->n)
+        if (strchr("-_0^#EO", fmt->p[i + 1]) && fmt->p[i + 1] && i + 2 < fmt->n)
             one[n++] = fmt->p[++i];
         char ch = fmt->p[++i];
         tpl_put_part(c, &k, fmt, from, at);

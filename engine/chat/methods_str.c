@@ -405,8 +405,21 @@ METHOD(m_isupper) { return tpl_bool(tpl_is_cased(c, self.s, U_UPPER, U_LOWER)); 
 METHOD(m_islower) { return tpl_bool(tpl_is_cased(c, self.s, U_LOWER, U_UPPER)); }
 METHOD(m_istitle)
 {
-    return tpl_bool(tpl_is_cased(c, self.s, U_UPPER | U_LOWER | U_TITLE, 0) &&
-                    tpl_str_same(self.s, tpl_case(c, self.s, CASE_TITLE)));
+    const struct str *s = self.s;
+    bool any = false, word = false; /* is the character before cased? */
+    tpl_charge(c, s->n / 32);
+    for (size_t i = 0; i < s->n;) {
+        uint32_t cp;
+        bool bad;
+        i += text_decode(s->p + i, s->n - i, &cp, &bad);
+        const unsigned cl = uni_class(cp);
+        const bool cased = cl & (U_UPPER | U_LOWER | U_TITLE);
+        if (cased && word != !(cl & (U_UPPER | U_TITLE)))
+            return tpl_bool(false);
+        any |= cased;
+        word = cased;
+    }
+    return tpl_bool(any);
 }
 METHOD(m_isascii)
 {

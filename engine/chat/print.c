@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/chat/template.h"
+#include "engine/chat/syntax.h"
 
 /* The shortest digits that read back as the same double; exponent form below 1e-4 and from 1e16. */
 size_t tpl_float_text(double f, char out[40])
@@ -134,6 +134,15 @@ void tpl_repr(struct tpl *c, struct sink *k, struct val v)
         else
             snprintf(b, sizeof b, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")", v.r->start,
                      v.r->stop, v.r->step);
+        break;
+    case T_MACRO:
+        if (tpl_str_is(v.m->n->v.s, "caller")) {
+            strcpy(b, "<Macro anonymous>");
+            break;
+        }
+        tpl_puts(c, k, "<Macro ");
+        repr_str(c, k, v.m->n->v.s);
+        strcpy(b, ">");
         break;
     default: snprintf(b, sizeof b, "<%s>", tpl_type_name(v)); break;
     }
