@@ -24,8 +24,8 @@ static int push(struct grammar *g, const struct atom *a, const struct atom ***li
     return 0;
 }
 
-/* An end can be reached with a length that is allowed. Exact where one bound is open, or all words
- * are in: string_atom sees to that. */
+/* An end can be reached with a length that is allowed. Exact where one bound is open, all words are
+ * in, or their lengths have no gaps: string_atom sees to that. */
 bool string_lives(const struct atom *a, uint32_t state, uint32_t len)
 {
     const struct dfa *d = a->str.dfa;
@@ -64,14 +64,15 @@ static int string_atom(struct grammar *g, const struct shape *s, struct atom *ou
     out->str.least = s->least_len;
     out->str.most = s->most_len;
     if (!d->free[d->start] && (s->least_len || s->most_len != NO_END)) {
-        /* Lengths become states where that stays small: nothing is left to count then. */
-        const uint64_t steps = s->most_len == NO_END ? s->least_len : s->most_len;
-        const bool both = s->least_len && s->most_len != NO_END;
+        /* Lengths become states where that is small, or where both limits cannot be counted. */
+        const uint64_t product =
+            (uint64_t)(s->most_len == NO_END ? s->least_len : s->most_len) * d->n_states;
+        const bool uncounted = s->least_len && s->most_len != NO_END && !dfa_gapless(d);
         if (d->most[d->start] != NO_END && d->least[d->start] >= s->least_len &&
             d->most[d->start] <= s->most_len) {
             out->str.least = 0; /* the pattern says it already */
             out->str.most = NO_END;
-        } else if (steps * d->n_states <= MOST_DFA / 2) {
+        } else if (product <= 1024 || (uncounted && product <= MOST_DFA / 2)) {
             const struct dfa *l = dfa_lengths(&g->arena, s->least_len, s->most_len, e);
             if (!l || !(d = dfa_merge(&g->arena, d, l, DFA_AND, e)))
                 return -1;
@@ -80,7 +81,7 @@ static int string_atom(struct grammar *g, const struct shape *s, struct atom *ou
             out->str.dfa = d;
             out->str.least = 0;
             out->str.most = NO_END;
-        } else if (both) {
+        } else if (uncounted) {
             return err_set(e, ERR_UNSUPPORTED, "a pattern with minLength and maxLength of %u",
                            s->most_len);
         }

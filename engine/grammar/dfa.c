@@ -295,6 +295,26 @@ done:
     return out;
 }
 
+bool dfa_gapless(const struct dfa *d)
+{
+    for (uint32_t s = 0; s < d->n_states; s++) {
+        const uint32_t *next = d->next + (size_t)s * d->n_classes;
+        uint32_t end = d->least[s]; /* all lengths up to here are there */
+        for (bool again = true; again && end < d->most[s];) {
+            again = false;
+            for (uint32_t c = 0; c < d->n_classes; c++)
+                if (next[c] != DFA_DEAD && d->least[next[c]] <= end &&
+                    (d->most[next[c]] == NO_END || d->most[next[c]] >= end)) {
+                    end = d->most[next[c]] == NO_END ? NO_END : d->most[next[c]] + 1;
+                    again = true;
+                }
+        }
+        if (end != d->most[s])
+            return false;
+    }
+    return true;
+}
+
 /* ---- simple ones ----------------------------------------------------------------------------- */
 
 struct dfa *dfa_all(struct arena *a, struct err *e)

@@ -49,6 +49,8 @@ uint32_t dfa_step(const struct dfa *d, uint32_t state, uint32_t cp);
  * characters away, and one can be `need` or more? */
 bool dfa_leads(const struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi, uint32_t need,
                uint32_t far);
+/* Are there, from each state, words of all lengths between `least` and `most`? */
+bool dfa_gapless(const struct dfa *d);
 bool dfa_takes(const struct dfa *d, const char *p, size_t n);
 /* Words from `state` on, at most `most` characters long; stops counting at 1 << 20. */
 uint32_t dfa_count(const struct dfa *d, uint32_t state, uint32_t most);
