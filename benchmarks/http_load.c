@@ -5,7 +5,11 @@
  * Without -r each connection asks again as soon as it has its answer (a closed loop). With -r
  * requests start at a fixed pace, whatever the answers do, and the time of each counts from when it
  * should have started: so a server that stands still for a while is seen. One line of JSON. In C,
- * because a client in Python is slower than the server. */
+ * because a client in Python is slower than the server.
+ *
+ * On the server's own machine this program waits for a CPU, too, before it asks and before it sees an
+ * answer that has come. server_p99_ms leaves both out: from the send call to the kernel's own time stamp
+ * of the answer's last bytes, which on loopback is when the server wrote them. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -27,15 +31,21 @@ struct connection {
     int fd;
     bool busy;
     int64_t due_ns;  /* when its request should have started */
+    int64_t sent_ns, came_ns; /* by CLOCK_REALTIME, as the kernel's stamps are */
     size_t n, whole; /* bytes of the answer so far; all of it, 0 = not known */
     char *answer;
 };
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 static int connect_to(int port)
@@ -47,6 +57,7 @@ static int connect_to(int port)
     if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof a) != 0)
         return -1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     return fd;
 }
 
@@ -62,9 +73,19 @@ static size_t whole_length(const char *p)
 /* 1: the answer is complete. -1: the connection broke. */
 static int take(struct connection *c)
 {
-    const ssize_t got = recv(c->fd, c->answer + c->n, ANSWER_MOST - 1 - c->n, MSG_DONTWAIT);
+    char control[256];
+    struct iovec to = {c->answer + c->n, ANSWER_MOST - 1 - c->n};
+    struct msghdr m = {.msg_iov = &to, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    const ssize_t got = recvmsg(c->fd, &m, MSG_DONTWAIT);
     if (got <= 0)
         return got < 0 && errno == EAGAIN ? 0 : -1;
+    c->came_ns = clock_ns(CLOCK_REALTIME);
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+        if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec t;
+            memcpy(&t, CMSG_DATA(h), sizeof t);
+            c->came_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+        }
     c->n += (size_t)got;
     c->answer[c->n] = 0;
     if (!c->whole)
@@ -85,7 +106,7 @@ struct load {
     struct connection conns[MOST_CONNECTIONS];
     char request[1024];
     size_t n_request;
-    float *ms;
+    float *ms, *server_ms;
     size_t n_ms, cap_ms, n_bad;
 };
 
@@ -94,6 +115,7 @@ static int start(struct load *l, struct connection *c, int64_t due)
     c->busy = true;
     c->due_ns = due;
     c->n = c->whole = 0;
+    c->sent_ns = clock_ns(CLOCK_REALTIME);
     return send(c->fd, l->request, l->n_request, MSG_NOSIGNAL) == (ssize_t)l->n_request ? 0 : -1;
 }
 
@@ -105,7 +127,12 @@ static int note(struct load *l, const struct connection *c, int64_t now)
         if (!more)
             return -1;
         l->ms = more;
+        more = realloc(l->server_ms, l->cap_ms * sizeof *more);
+        if (!more)
+            return -1;
+        l->server_ms = more;
     }
+    l->server_ms[l->n_ms] = (float)((double)(c->came_ns - c->sent_ns) * 1e-6);
     l->ms[l->n_ms++] = (float)((double)(now - c->due_ns) * 1e-6);
     l->n_bad += strncmp(c->answer, "HTTP/1.1 200", 12) != 0;
     return 0;
@@ -206,11 +233,14 @@ int main(int argc, char **argv)
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     qsort(l.ms, l.n_ms, sizeof *l.ms, by_size);
+    qsort(l.server_ms, l.n_ms, sizeof *l.server_ms, by_size);
     printf("{\"path\": \"%s\", \"connections\": %d, \"requests\": %zu, \"bad\": %zu, "
            "\"per_second\": %.1f, \"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, "
+           "\"server_p50_ms\": %.4f, \"server_p99_ms\": %.4f, "
            "\"client_cpu_s\": %.3f, \"seconds\": %.3f}\n",
            l.path, l.n_connections, l.n_ms, l.n_bad, (double)l.n_ms / seconds,
            (double)l.ms[l.n_ms / 2], (double)l.ms[l.n_ms * 99 / 100], (double)l.ms[l.n_ms - 1],
+           (double)l.server_ms[l.n_ms / 2], (double)l.server_ms[l.n_ms * 99 / 100],
            (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
                (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6,
            seconds);

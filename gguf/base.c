@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 void text_clean(char *out, size_t cap, const char *s, size_t n)
 {
@@ -278,4 +281,16 @@ int64_t time_mono_ns(void)
 int64_t time_real_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);
+}
+
+void thread_slice(int64_t ns)
+{
+    struct { /* struct sched_attr, version 0: linux/sched/types.h */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = 48, .nice = getpriority(PRIO_PROCESS, 0), .runtime = (uint64_t)ns};
+    (void)syscall(SYS_sched_setattr, 0, &a, 0);
 }

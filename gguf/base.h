@@ -119,5 +119,10 @@ void log_event(enum log_level level, const char *event, const struct log_field *
 
 int64_t time_mono_ns(void); /* CLOCK_MONOTONIC: durations */
 int64_t time_real_ns(void); /* CLOCK_REALTIME: stamps */
+/* Ask the scheduler for slices of so long for this thread (Linux 6.12 and newer; elsewhere nothing
+ * changes). One that wakes comes on at once where who runs has asked for longer ones than it: so
+ * short ones are for threads that answer, long ones for those that compute on all CPUs. The share
+ * of the CPUs stays what it is. No privilege is needed. */
+void thread_slice(int64_t ns);
 
 #endif

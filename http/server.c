@@ -16,10 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DRAIN_NS (10 * INT64_C(1000000000))
@@ -324,26 +322,10 @@ static int turn(struct http_server *s, int wait_ms, struct err *e)
     return 0;
 }
 
-/* The crew of the engine computes on all CPUs, a slice of some milliseconds at a time. A thread that
- * asks the scheduler for short slices (Linux 6.12 and newer) comes on as soon as it wakes, so that a
- * small call does not wait for a step of a model. No privilege is needed; where the kernel does not
- * know this, nothing changes. */
-static void wake_at_once(void)
-{
-    struct { /* struct sched_attr, version 0: linux/sched/types.h */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } a = {.size = 48, .nice = getpriority(PRIO_PROCESS, 0), .runtime = 100000};
-    (void)syscall(SYS_sched_setattr, 0, &a, 0);
-}
-
 int http_run(struct http_server *s, struct err *e)
 {
     int rc = 0;
-    wake_at_once();
+    thread_slice(100000); /* comes on as soon as it wakes, whatever a model computes */
     s->listener = h2o_evloop_socket_create(s->loop, s->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     s->listener->data = s;
     h2o_socket_read_start(s->listener, on_accept);

@@ -164,6 +164,7 @@ static void *work(void *arg)
     struct crew *c = w->crew;
     unsigned seen = 0;
     cpu_float_mode();
+    thread_slice(CREW_SLICE_NS);
     for (;;) {
         int64_t waited;
         seen = gate_wait(&c->start, seen, IDLE_SPIN_NS, 0, &waited);

@@ -192,6 +192,9 @@ double ref_log(double x);
 /* ---- the crew of threads -------------------------------------------------------------------------- */
 
 struct crew;
+/* Time slices of the crew's threads, and of who else calls crew_run often (thread_slice): long beside the
+ * 3 ms that others have by default, so that a crew that computes on all CPUs keeps nobody waiting. */
+enum { CREW_SLICE_NS = 10000000 };
 /* n threads (the caller of crew_run is thread 0). 0 = by affinity mask and cgroup quota, and as these
  * change. */
 struct crew *crew_new(int n_threads, struct err *e);

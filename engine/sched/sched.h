@@ -283,6 +283,7 @@ int score_rows(struct slot *s, struct eng_job *j, const struct run *run, const f
 void eng_lock_crew(void *g, bool lock);
 /* eng.c: bytes that hold up nobody come into the ledger, or leave it. */
 void eng_count(struct eng *g, int64_t bytes);
+void infos_free(struct eng *g); /* infos.c */
 /* eng.c: a condition to wait on by the monotonic clock, and such a wait; true: the time is over. */
 void cond_init(pthread_cond_t *c);
 bool cond_wait_ns(pthread_cond_t *c, pthread_mutex_t *m, int64_t ns);

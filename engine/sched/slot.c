@@ -401,6 +401,7 @@ void *slot_main(void *arg)
     struct eng *g = s->g;
     struct err e = {0};
     err_set(&e, ERR_CANCELLED, "the server is stopping");
+    thread_slice(CREW_SLICE_NS);
     while (slot_turn(s)) {
         struct err why = {0};
         if (!slot_load(s, &why)) {
