@@ -6,7 +6,7 @@ client closes its connection, and the server's process is watched: CPU time from
 threads that work for 10 ms are 10 ms), and what of it came after the first 50 ms. Beside them one
 decode step of the model. In the queue nothing is computed: there the time is until /metrics no longer
 counts the request, asked again and again beside a model that generates. The bar: 50 ms, or one decode
-step where that is longer. "Memory back" compares
+step where that is longer; in the queue, behind the step that runs. "Memory back" compares
 RSS before the request with RSS after it: pages of the prefix cache that stay on purpose are off.
 
 CPU time does not depend on what else the machine does, but a thread that waits for its turn ends
@@ -153,7 +153,7 @@ def main():
                 for name, r in rows.items():
                     if cached and name != "loading":
                         continue # the same
-                    bar = max(50, step)
+                    bar = max(50, step) + (step if name == "in the queue" else 0)  # the running one's step
                     memory = ""
                     if name == "loading":
                         memory = f"{max(r['memory']):+.1f} MiB"
