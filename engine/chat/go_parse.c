@@ -10,11 +10,16 @@ _Noreturn void gp_fail(struct parser *p, const char *fmt, ...)
 {
     char text[400];
     const struct go_token *t = &p->u->token[0];
+    size_t line_start = t->pos < p->g->n_source ? t->pos : p->g->n_source, at = line_start;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    err_set(p->c->e, ERR_INPUT, "template: :%u: %s", t->line, text);
+    while (line_start && p->g->source[line_start - 1] != '\n')
+        line_start--;
+    /* The words of the reference, which knows the line only; then the place. */
+    err_set(p->c->e, ERR_INPUT, "template: :%u: %s (line %u, column %zu)", t->line, text, t->line,
+            at - line_start + 1);
     longjmp(*p->c->out, 1);
 }
 
