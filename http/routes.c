@@ -323,6 +323,16 @@ static int check_key(struct call *c, const h2o_req_t *req)
     return 0;
 }
 
+/* "GET http://host/path", the form that is meant for proxies: every server takes it (RFC 9112). */
+static void take_absolute(h2o_iovec_t *path)
+{
+    if (path->len < 8 || strncasecmp(path->base, "http://", 7) != 0)
+        return;
+    char *slash = memchr(path->base + 7, '/', path->len - 7);
+    *path = slash ? h2o_iovec_init(slash, path->len - (size_t)(slash - path->base))
+                  : h2o_iovec_init(H2O_STRLIT("/"));
+}
+
 int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
     struct http_server *s = H2O_STRUCT_FROM_MEMBER(struct http_server, ctx, req->conn->ctx);
@@ -332,6 +342,7 @@ int on_request(h2o_handler_t *self, h2o_req_t *req)
     bool any = false;
     if (!c)
         return -1;
+    take_absolute(&req->input.path);
     const size_t n_method = req->input.method.len < 15 ? req->input.method.len : 15;
     memcpy(method, req->input.method.base, n_method);
     method[n_method] = 0;

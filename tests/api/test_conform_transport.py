@@ -280,6 +280,9 @@ PATHS = [  # method, path, status, body, Allow
     ("GET", "//api/tags", 307, b"", None),
     ("GET", "/api/./nothing/..//tags", 307, b"", None),
     ("GET", "/../api/../api/tags", 307, b"", None),
+    ("GET", "http://localhost/", 200, b"Ollama is running", None),
+    ("GET", "HTTP://localhost:11434", 200, b"Ollama is running", None),
+    ("GET", "http://localhost/api/nothing", 404, b"404 page not found", None),
     ("GET", "/\\evil.example/../api/tags", 404, b"404 page not found", None),
 ]
 
