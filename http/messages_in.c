@@ -134,6 +134,16 @@ fail:
     return -1;
 }
 
+/* Plain text is text. Other sources (PDF, addresses) are dropped as the page says, but not silently. */
+static int take_document(const json_t *block, struct turn *t, struct err *e)
+{
+    const json_t *source = field(block, "source");
+    if (strcmp(type_of(source), "text") == 0)
+        return take_text(source, "data", t, false, e);
+    log_line(LOG_WARN, "/v1/messages: a document that is not plain text is not read, it was dropped");
+    return 0;
+}
+
 static int take_block(const json_t *block, struct turn *t, json_t *results, json_t *names,
                       struct err *e)
 {
@@ -150,7 +160,9 @@ static int take_block(const json_t *block, struct turn *t, json_t *results, json
         return take_call(block, t, names, e);
     if (strcmp(type, "tool_result") == 0 || strcmp(type, "web_search_tool_result") == 0)
         return take_result(block, names, results, e);
-    return 0; /* redacted_thinking, document, search_result, what is not known: dropped (25.2) */
+    if (strcmp(type, "document") == 0)
+        return take_document(block, t, e);
+    return 0; /* redacted_thinking, search_result, what is not known: dropped (25.2) */
 }
 
 /* One message of theirs: none, one or more of ours. Results of tools come before the text of the

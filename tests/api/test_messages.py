@@ -171,9 +171,11 @@ def test_blocks_of_text_are_joined(server):
     m = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
          {"role": "Assistant", "content": "c"}, {"role": "user", "content": ""},
          {"role": "user", "content": [{"type": "document", "source": {}}, {"type": "search_result"}]},
+         {"role": "user", "content": [{"type": "document", "source": {
+             "type": "text", "media_type": "text/plain", "data": "the file "}}, {"type": "text", "text": "d"}]},
          {"role": "system", "content": "s"}]
     assert echo(server, m) == [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "c"},
-                               {"role": "system", "content": "s"}]
+                               {"role": "user", "content": "the file d"}, {"role": "system", "content": "s"}]
 
 
 @pytest.mark.fake

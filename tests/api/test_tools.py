@@ -404,7 +404,7 @@ yes ::= "yes"'''
             o = forced(real, name, 1, tools=None, tool_choice=None, think=think, **body)
             assert o["done_reason"] == "length" or json.loads(o["message"]["content"]) in ("yes", "no", "n]", ""), o
     o = forced(real, name, 1, tools=None, tool_choice=None, think=True, grammar="root ::=\n\nx", status=400)
-    assert "line 3: there is no rule x" in o["error"]
+    assert "line 3, column 1: there is no rule x" in o["error"]
 
 
 @pytest.mark.real
