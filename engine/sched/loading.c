@@ -87,10 +87,10 @@ static int reserve(void *arg, const struct model *m, uint64_t bytes, struct err 
     int rc = 0;
     if (least > g->mem.limit)
         return err_set(e, ERR_MEMORY,
-                       "not enough memory for %s: %" PRIu64 " bytes are needed (%" PRIu64
-                       " for weights, tokenizer and scratch, %zu for the first page of its "
-                       "key-value cache), the budget is %" PRIu64 " bytes",
-                       s->name, least, bytes, m->pool.page_bytes, g->mem.limit);
+                       "not enough memory for %s: needs %" PRIu64 " bytes, budget is %" PRIu64
+                       " bytes (%" PRIu64 " are for weights, tokenizer and scratch, %zu for the "
+                       "first page of its key-value cache)",
+                       s->name, least, g->mem.limit, bytes, m->pool.page_bytes);
     pthread_mutex_lock(&g->lock);
     for (;;) {
         if (atomic_load(&s->cancel_load) || g->stopping) {
