@@ -1,11 +1,11 @@
 /* http/conn.c - sockets from accept to close: limits, clients that left, clients that stand still.
  *
- * What h2o 2.2.5 does not watch is watched here (traps.md, 73, 76, 87): a peer that hung up while it is
- * owed an answer, at once where a model computes it, and four times a second a request that comes too
- * slowly, an idle connection, an answer that nobody takes. And h2o buffers whole bodies, so before it reads a
- * request our own callback stands in for its read callback and takes blob uploads away
- * (http/upload.c). h2o sets its callback whenever it begins to read, which is why conn_sniff_again
- * runs after each turn of the loop. */
+ * What h2o 2.2.5 does not watch is watched here (traps.md, 73, 76, 87): a peer that hung up while it
+ * is owed an answer, at once where a model computes it, and four times a second a request that comes
+ * too slowly, an idle connection, an answer that nobody takes. And h2o buffers whole bodies, so
+ * before it reads a request our own callback stands in for its read callback and takes blob uploads
+ * away (http/upload.c). h2o sets its callback whenever it begins to read, which is why
+ * conn_sniff_again runs after each turn of the loop. */
 #include "http/inside.h"
 
 #include <errno.h>

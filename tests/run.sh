@@ -227,7 +227,7 @@ arm_tables() {
   fi
 }
 
-# Each target for a minute, two at a time.
+# Each target for $fuzz_seconds, two at a time.
 step_fuzz() {
   title "fuzz targets, $fuzz_seconds s each"
   command -v apt-get >/dev/null && { install_packages clang libclang-rt-14-dev || install_packages clang || true; }

@@ -245,20 +245,11 @@ static void span_of(const struct attend *t, int32_t span, float *state, struct q
     }
 }
 
-static void span_of_q4(const struct attend *t, int32_t span, float *state)
-{
-    struct q8_page page;
-    struct attend as_q8 = *t;
-    as_q8.kv = KV_Q8_0;
-    span_of(&as_q8, span, state, &page);
-}
+#include "kernels/ref/attend_span.h"
 
 void ref_attend_span(const struct attend *t, int32_t span, float *state)
 {
-    if (t->kv == KV_Q4_0)
-        span_of_q4(t, span, state);
-    else
-        span_of(t, span, state, NULL);
+    attend_span(t, span, state);
 }
 
 /* Spans that saw nothing (l = 0) are skipped; a NaN is not: it must reach the answer. */

@@ -331,22 +331,7 @@ static void span_of(const struct attend *t, int32_t span, float *state, struct q
     }
 }
 
-/* Apart for the sake of the others' stack. */
-__attribute__((noinline)) static void span_of_q4(const struct attend *t, int32_t span, float *state)
-{
-    struct q8_page page;
-    struct attend as_q8 = *t;
-    as_q8.kv = KV_Q8_0;
-    span_of(&as_q8, span, state, &page);
-}
-
-static void attend_span(const struct attend *t, int32_t span, float *state)
-{
-    if (t->kv == KV_Q4_0)
-        span_of_q4(t, span, state);
-    else
-        span_of(t, span, state, NULL);
-}
+#include "kernels/ref/attend_span.h"
 
 static void attend_merge(const float *states, size_t stride, int n_spans, int d_v, float *out)
 {
